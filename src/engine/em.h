@@ -1,0 +1,14 @@
+// Expectation-maximisation: the objective is the log likelihood (or log posterior).
+#pragma once
+
+#include "engine/ascent.h"
+
+namespace mixology {
+
+template <class Model>
+Trace run_em(const Model& model, typename Model::State& state, const EmOptions& options,
+             Executor& executor, Monitor& monitor, int first = 0) {
+  return Ascent<Model>(model, state, options, executor, monitor).run(first);
+}
+
+}  // namespace mixology

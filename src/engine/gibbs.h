@@ -1,0 +1,80 @@
+// Gibbs sampling: several chains, each a sequence of sweeps with counter-based random numbers.
+//
+// Beside what ascent.h asks, a model supplies
+//   void gibbs_sweep(State&, const SweepKey&, Executor&) const
+//        one sweep; every random number comes from Rng(key.seed, key.chain, key.iteration, item),
+//        so a sweep depends on its key and the state and on nothing else
+//   VectorXd draw(const State&) const        what is kept of a sweep, label rules applied later
+// and, if it has discrete labels worth keeping,
+//   std::vector<std::uint8_t> labels(const State&) const
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/options.h"
+#include "core/parallel.h"
+#include "core/trace.h"
+
+namespace mixology {
+
+struct SweepKey {
+  std::uint64_t seed = 0;
+  std::uint64_t chain = 0;
+  std::uint64_t iteration = 0;
+};
+
+// What a chain has drawn so far. `iteration` sweeps are behind it; `state` is where it stands.
+template <class State>
+struct Chain {
+  State state;
+  int iteration = 0;
+  std::vector<VectorXd> draws;
+  std::vector<std::vector<std::uint8_t>> labels;
+};
+
+template <class Model, class = void>
+struct has_labels : std::false_type {};
+template <class Model>
+struct has_labels<Model, std::void_t<decltype(std::declval<const Model&>().labels(
+                             std::declval<const typename Model::State&>()))>> : std::true_type {};
+
+template <class Model>
+void keep(const Model& model, Chain<typename Model::State>& chain) {
+  chain.draws.push_back(model.draw(chain.state));
+  if constexpr (has_labels<Model>::value) chain.labels.push_back(model.labels(chain.state));
+}
+
+// Takes every chain to options.iterations sweeps in all; a chain that has some behind it goes on
+// exactly as if it had never stopped. One chain may use the executor inside its sweeps, several
+// chains share it among themselves.
+template <class Model>
+Status run_gibbs(const Model& model, std::vector<Chain<typename Model::State>>& chains,
+                 const GibbsOptions& options, std::uint64_t seed, Executor& executor,
+                 Monitor& monitor) {
+  Executor serial;
+  Executor& inner = chains.size() == 1 ? executor : serial;
+  auto run_chain = [&](Index i) {
+    auto& chain = chains[static_cast<std::size_t>(i)];
+    while (chain.iteration < options.iterations && !monitor.stopped()) {
+      model.gibbs_sweep(chain.state,
+                        SweepKey{seed, static_cast<std::uint64_t>(i),
+                                 static_cast<std::uint64_t>(chain.iteration)},
+                        inner);
+      ++chain.iteration;
+      const int after = chain.iteration - options.warmup;
+      if (after > 0 && after % options.thin == 0) keep(model, chain);
+      monitor.tick(chain.iteration, 0.0);
+    }
+  };
+  if (chains.size() == 1) {
+    run_chain(0);
+  } else {
+    executor.run(static_cast<Index>(chains.size()), run_chain, monitor);
+  }
+  return monitor.stopped() ? stopped_status(monitor.reason()) : Status::converged;
+}
+
+}  // namespace mixology
