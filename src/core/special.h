@@ -1,6 +1,6 @@
 // Scalar special functions: thread-safe, accurate at the edges of the parameter space.
-// The standard library's lgamma is never called: it writes the global signgam. References: Abramowitz and Stegun
-// (1964) 6.1.33-6.4.12 for the gamma family; Maechler (2012), "Accurately computing
+// The standard library's lgamma is never called: it writes the global signgam.
+// References: Abramowitz and Stegun (1964) 6.1.33-6.4.12 for the gamma family; Maechler (2012), "Accurately computing
 // log(1 - exp(-|a|))", for the logarithms; Loader (2000) for the Poisson deviance.
 #ifndef MIXOLOGY_CORE_SPECIAL_H
 #define MIXOLOGY_CORE_SPECIAL_H
