@@ -1,0 +1,80 @@
+// The monitor of a fit called from R: interrupts, progress, time limit, checkpoints. It enters R
+// on the main thread only; from any other thread it answers from the flag.
+#pragma once
+
+#include <Rcpp.h>
+
+#include <chrono>
+#include <limits>
+#include <thread>
+
+#include "core/monitor.h"
+#include "rglue/archive.h"
+
+namespace mixology {
+
+class RMonitor : public Monitor {
+ public:
+  // `settings` comes from new_monitor() in R.
+  explicit RMonitor(const Rcpp::List& settings)
+      : time_limit_(Rcpp::as<double>(settings["time_limit"])),
+        checkpoint_every_(Rcpp::as<double>(settings["checkpoint_every"])),
+        progress_(settings["progress"]),
+        save_(settings["checkpoint"]) {}
+
+  Action tick(int iteration, double objective) override {
+    if (!on_main_thread()) return answer();
+    poll();
+    report(iteration, NA_REAL, objective);
+    const bool due = save_ != R_NilValue && seconds() - last_checkpoint_ >= checkpoint_every_;
+    return stopped() ? Action::stop : due ? Action::checkpoint : Action::proceed;
+  }
+
+  Action tick_batch(double done, double total) override {
+    if (!on_main_thread()) return answer();
+    poll();
+    report(done, total, NA_REAL);
+    return answer();
+  }
+
+  void checkpoint(int iteration, const Archive& state) override {
+    if (!on_main_thread() || save_ == R_NilValue) return;
+    Rcpp::Function(save_)(iteration, to_list(state));
+    last_checkpoint_ = seconds();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  bool on_main_thread() const { return std::this_thread::get_id() == main_thread_; }
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  void poll() {
+    if (stopped()) return;
+    try {
+      Rcpp::checkUserInterrupt();
+    } catch (Rcpp::internal::InterruptedException&) {
+      request_stop(StopReason::interrupted);
+      return;
+    }
+    if (seconds() > time_limit_) request_stop(StopReason::time_limit);
+  }
+
+  // The bar is redrawn ten times a second at most.
+  void report(double done, double total, double objective) {
+    if (progress_ == R_NilValue || seconds() - last_report_ < 0.1) return;
+    last_report_ = seconds();
+    Rcpp::Function(progress_)(done, total, objective);
+  }
+
+  const std::thread::id main_thread_ = std::this_thread::get_id();
+  const Clock::time_point start_ = Clock::now();
+  const double time_limit_;
+  const double checkpoint_every_;
+  Rcpp::RObject progress_;
+  Rcpp::RObject save_;
+  double last_report_ = 0.0;
+  double last_checkpoint_ = 0.0;
+};
+
+}  // namespace mixology
