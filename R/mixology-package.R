@@ -10,6 +10,7 @@
 #' @importFrom RcppParallel RcppParallelLibs
 #' @importFrom generics tidy glance augment
 #' @importFrom ggplot2 autoplot
+#' @importFrom rlang .data
 #' @importFrom stats coef fitted residuals predict simulate logLik AIC BIC nobs
 #'   vcov confint formula update
 "_PACKAGE"

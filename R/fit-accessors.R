@@ -1,0 +1,130 @@
+# Accessors that every fit shares.
+
+#' What a fit holds
+#'
+#' Every fit of the package, whatever its model and engine, answers to these functions and to the
+#' usual ones: `coef()`, `fitted()`, `residuals()`, `predict()`, `simulate()`, `logLik()`, `AIC()`,
+#' `BIC()`, `nobs()`, `vcov()`, `confint()`, `formula()`, `update()`, `print()`, `summary()`,
+#' `plot()`, [tidy()], [glance()] and [augment()].
+#'
+#' @param x,object A fit.
+#' @param ... Further arguments for methods.
+#' @return `objective()`: a data frame `iter, value, seconds`, the log likelihood or bound after
+#'   each sweep (for a fit of many genes preceded by `gene`).
+#'   `clusters()`: integer labels, 1 the largest cluster, named as the data.
+#'   `responsibilities()`: the matrix of membership probabilities, items x clusters; rows sum to 1.
+#' @examples
+#' fit <- nbmix(c(0, 1, 2, 1, 0, 30, 28, 41, 35, 2), k = 2, seed = 1)
+#' objective(fit)
+#' clusters(fit)
+#' round(responsibilities(fit), 3)
+#' @name accessors
+NULL
+
+#' @rdname accessors
+#' @export
+objective <- function(x, ...) UseMethod("objective")
+
+#' @export
+objective.mixology_fit <- function(x, ...) x$objective
+
+#' @rdname accessors
+#' @export
+clusters <- function(x, ...) UseMethod("clusters")
+
+# flexmix has a function of this name for its own S4 objects, which must go on working.
+#' @export
+clusters.default <- function(x, ...) {
+  if (isS4(x) && isNamespaceLoaded("flexmix")) {
+    return(getExportedValue("flexmix", "clusters")(x, ...))
+  }
+  abort_arg("clusters", "x", "a fit of this package", describe_value(x))
+}
+
+#' @export
+clusters.mixology_fit <- function(x, ...) {
+  need_one_unit(x, "clusters", "predict(fit, newdata = <the data>, type = \"cluster\")")
+  if (is.null(x$clusters)) abort("clusters", "this fit has no clusters of observations")
+  x$clusters
+}
+
+#' @rdname accessors
+#' @export
+responsibilities <- function(x, ...) UseMethod("responsibilities")
+
+#' @export
+responsibilities.mixology_fit <- function(x, ...) {
+  need_one_unit(x, "responsibilities", "predict(fit, newdata = <the data>, type = \"prob\")")
+  if (is.null(x$responsibilities)) {
+    abort("responsibilities", "this fit has no clusters of observations")
+  }
+  x$responsibilities
+}
+
+#' @export
+logLik.mixology_fit <- function(object, ...) {
+  if (is.null(object$log_lik) || all(is.na(object$log_lik))) {
+    abort("logLik", sprintf("a %s fit by %s has no log likelihood", object$model,
+                            engine_label(object$method)), "; try objective(fit)")
+  }
+  structure(sum(object$log_lik, na.rm = TRUE), df = sum(object$df, na.rm = TRUE),
+            nobs = object$nobs, class = "logLik")
+}
+
+#' @export
+nobs.mixology_fit <- function(object, ...) object$nobs
+
+#' @export
+coef.mixology_fit <- function(object, ...) object$estimate
+
+#' @export
+formula.mixology_fit <- function(x, ...) {
+  x$design$formula %||% abort("formula", "the fit was not made from a formula")
+}
+
+#' @export
+confint.mixology_fit <- function(object, parm, level = 0.95, ...) {
+  table <- tidy(object, conf.int = TRUE, conf.level = level)
+  out <- as.matrix(table[c("conf.low", "conf.high")])
+  tail <- (1 - level) / 2
+  dimnames(out) <- list(parameter_names(table), paste(format(100 * c(tail, 1 - tail)), "%"))
+  if (missing(parm)) out else out[parm, , drop = FALSE]
+}
+
+# One name per row of a parameter table, such as "mean[1]".
+parameter_names <- function(table) {
+  index <- setdiff(names(table)[seq_len(match("estimate", names(table)) - 1)], "term")
+  if (length(index) == 0) return(table$term)
+  index <- do.call(paste, c(lapply(table[index], function(i) ifelse(is.na(i), "", i)), sep = ","))
+  index <- gsub(",+", ",", gsub("^,+|,+$", "", index))
+  ifelse(index == "", table$term, paste0(table$term, "[", index, "]"))
+}
+
+#' @export
+vcov.mixology_fit <- function(object, ...) {
+  need_one_unit(object, "vcov", "vcov(fit[[\"gene\"]])")
+  if (!is.null(object$vcov)) return(object$vcov)
+  if (is.null(object$posterior$draws)) abort("vcov", "this fit has no covariance of its estimates")
+  stats::cov(flat_draws(object$posterior$draws))
+}
+
+#' @export
+`[[.mixology_fit` <- function(x, i, ...) {
+  fields <- names(unclass(x))
+  if (is.character(i) && !i %in% fields && holds_units(x)) return(x[i])
+  unclass(x)[[i, exact = TRUE]]
+}
+
+#' @export
+`[.mixology_fit` <- function(x, i, ...) {
+  if (!holds_units(x)) abort("[", "the fit holds one unit; there is nothing to choose from")
+  labels <- x$units[[1]]
+  at <- seq_along(labels)
+  if (is.character(i)) at <- match(i, labels) else at <- at[i]
+  if (anyNA(at)) {
+    got <- if (is.character(i)) i[is.na(at)][1] else "a position out of range"
+    abort_arg("[", "i", "names or positions of genes of the fit", got,
+              if (is.character(i)) closest_name(got, labels))
+  }
+  subset_units(x, at)
+}

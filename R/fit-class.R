@@ -1,0 +1,106 @@
+# The class that every fit has, and what a model owes it.
+#
+# A fit is a list of class c("<model>_<method>", "<model>", "mixology_fit"). The shared methods in
+# fit-*.R read the fields below; what only the model knows they ask through four internal generics:
+#   describe_fit(fit)             lines in plain words: the data, what was found
+#   parameter_table(fit, level)   one row per parameter: index columns, term, estimate, std.error,
+#                                 and either `scale` ("identity", "log", "logit") or the interval
+#                                 itself in conf.low, conf.high
+#   posterior_sample(fit, n)      draws x parameters from q of a VB fit
+#   subset_units(fit, i)          the fit of some of many independent units (genes)
+
+# Fields a fit must have; the others are NULL where they do not apply.
+#   estimate         named list of point estimates
+#   posterior        parameters of q, or list(draws = iterations x chains x variables)
+#   clusters, responsibilities   labels (1 = largest) and the n x K matrix
+#   log_lik, icl, bound          numbers, NA where they do not exist
+#   objective        data frame iter, value, seconds
+#   convergence      list: converged, status, reason, iterations
+#   units            for many independent units: data frame of one glance() row per unit
+#   candidates       for a choice among several fits: data frame of one glance() row per candidate
+#   state            what resume() starts from
+new_fit <- function(model, method, call, estimate, objective, convergence, control, data_info,
+                    nobs, df, ...) {
+  fit <- list(model = model, method = method, call = small_call(call), estimate = estimate,
+              objective = objective, convergence = convergence, control = control,
+              data_info = data_info, nobs = nobs, df = df, ...)
+  fit$versions <- list(mixology = as.character(utils::packageVersion("mixology")),
+                       R = as.character(getRversion()), schema = 1L)
+  class(fit) <- c(paste0(model, "_", method), model, "mixology_fit")
+  validate_fit(fit)
+}
+
+validate_fit <- function(fit) {
+  ok <- is.data.frame(fit$objective) &&
+    all(c("iter", "value", "seconds") %in% names(fit$objective)) &&
+    all(c("converged", "status", "reason", "iterations") %in% names(fit$convergence)) &&
+    !is.null(fit$control$seed) && is.list(fit$estimate)
+  if (!ok) abort(fit$model, "the fit lacks fields that every fit has")
+  if (!is.null(fit$responsibilities)) {
+    total <- rowSums(fit$responsibilities)
+    if (any(abs(total - 1) > 1e-8)) abort(fit$model, "responsibilities do not sum to one")
+  }
+  fit
+}
+
+# The call is kept for update() and resume(), but not when data were written into it.
+small_call <- function(call) {
+  if (!is.null(call) && utils::object.size(call) > 1e5) NULL else call
+}
+
+# What is remembered of the training data: enough to recognise them, not the data.
+describe_data <- function(x, dims = dim(x), names = dimnames(x)) {
+  list(dims = dims %||% length(x), dimnames = names, class = class(x), hash = data_hash(x))
+}
+
+data_hash <- function(x) rlang::hash(x)
+
+objective_frame <- function(trace) {
+  data.frame(iter = trace$iter, value = trace$value, seconds = trace$seconds)
+}
+
+convergence_info <- function(trace) trace[c("converged", "status", "reason", "iterations")]
+
+# A fit that did not converge says so when it is made, in the object and in print().
+warn_unconverged <- function(fit) {
+  if (isTRUE(fit$convergence$converged)) return(fit)
+  warning(fit$model, ": ", convergence_sentence(fit), call. = FALSE)
+  fit
+}
+
+convergence_sentence <- function(fit) {
+  info <- fit$convergence
+  if (isTRUE(info$converged)) {
+    return(sprintf("converged after %s iterations (%s)", info$iterations, info$reason))
+  }
+  sprintf("did not converge (%s: %s); %s", info$status, info$reason, convergence_advice(info$status))
+}
+
+convergence_advice <- function(status) {
+  switch(status,
+    max_iterations = "try resume(fit, 1000) or a larger 'max_iterations'",
+    interrupted = "the fit so far is kept; go on with resume(fit, iterations)",
+    time_limit = "the fit so far is kept; go on with resume(fit, iterations)",
+    objective_fell = "this is a numerical fault: do not use the fit; please report it",
+    not_finite = "look for extreme values in the data, or try other starting values",
+    units = "see the column 'status' of glance(fit)",
+    mixing = "run longer chains: resume(fit, iterations)",
+    "see the help page ?control")
+}
+
+describe_fit <- function(fit) UseMethod("describe_fit")
+parameter_table <- function(fit, level = NULL) UseMethod("parameter_table")
+posterior_sample <- function(fit, n) UseMethod("posterior_sample")
+subset_units <- function(fit, i) UseMethod("subset_units")
+
+holds_units <- function(fit) !is.null(fit$units)
+
+need_one_unit <- function(fit, fun, instead) {
+  if (!holds_units(fit)) return(invisible())
+  abort(fun, sprintf("the fit holds %d units and keeps none of their data", nrow(fit$units)),
+        "; try ", instead)
+}
+
+engine_label <- function(method) {
+  switch(method, em = "EM", vb = "variational Bayes", gibbs = "Gibbs sampling")
+}

@@ -1,0 +1,4 @@
+library(testthat)
+library(mixology)
+
+test_check("mixology")
