@@ -1,0 +1,123 @@
+# Count matrices of every storage as one thing: a source that hands out blocks of genes, gene by
+# gene and without zeros. Only the input-*.R files know dgCMatrix, DelayedArray and
+# SummarizedExperiment.
+#
+# A source is a list: genes, cells (numbers), gene_names, cell_names (or NULL), read(first, last)
+# -> list(p, i, x) of the genes first..last, totals() -> column sums, block (genes per block).
+
+count_source <- function(x, fun, arg = "x") UseMethod("count_source")
+
+count_source.default <- function(x, fun, arg = "x") {
+  must <- "counts: a numeric vector or matrix, a dgCMatrix, a DelayedMatrix or a SummarizedExperiment"
+  if (!is.numeric(x) && !is.logical(x)) abort_arg(fun, arg, must, describe_value(x))
+  if (length(dim(x)) > 2) abort_arg(fun, arg, must, describe_value(x))
+  if (is.factor(x)) abort_arg(fun, arg, must, "a factor", "as.integer(as.character(x))")
+  row <- matrix(as.double(x), nrow = 1, dimnames = if (!is.null(names(x))) list(NULL, names(x)))
+  source <- count_source.matrix(row, fun, arg)
+  source$vector <- TRUE
+  source
+}
+
+count_source.matrix <- function(x, fun, arg = "x") {
+  if (!is.numeric(x)) {
+    abort_arg(fun, arg, "a matrix of counts", paste("a matrix of mode", mode(x)))
+  }
+  new_source(x, fun, arg, read = function(first, last) matrix_rows(x, first - 1L, last),
+             totals = function() colSums(x))
+}
+
+count_source.data.frame <- function(x, fun, arg = "x") {
+  bad <- names(x)[!vapply(x, is.numeric, NA)]
+  if (length(bad) > 0) {
+    abort_arg(fun, arg, "all numeric columns", sprintf("column '%s' of class %s", bad[1],
+                                                       class(x[[bad[1]]])[1]))
+  }
+  count_source(as.matrix(x), fun, arg)
+}
+
+count_source.Matrix <- function(x, fun, arg = "x") {
+  count_source(methods::as(methods::as(methods::as(x, "dMatrix"), "generalMatrix"),
+                           "CsparseMatrix"), fun, arg)
+}
+
+count_source.dgCMatrix <- function(x, fun, arg = "x") {
+  new_source(x, fun, arg,
+             read = function(first, last) sparse_rows(x@i, x@p, x@x, first - 1L, last),
+             totals = function() Matrix::colSums(x), block = ceiling(nrow(x) / 8))
+}
+
+count_source.DelayedMatrix <- function(x, fun, arg = "x") {
+  check_installed("DelayedArray", fun, "a DelayedMatrix")
+  block <- max(1, floor(4e6 / max(1, ncol(x)))) # about 32 MB of doubles at a time
+  rows <- function(first, last) {
+    tryCatch(as.matrix(x[first:last, , drop = FALSE]), error = function(e) {
+      abort(fun, sprintf("genes %d to %d of '%s' cannot be read: %s", first, last, arg,
+                         conditionMessage(e)), "; try again when its file is back")
+    })
+  }
+  new_source(x, fun, arg, block = block,
+             read = function(first, last) matrix_rows(rows(first, last), 0L, last - first + 1L),
+             totals = function() DelayedArray::colSums(x))
+}
+
+new_source <- function(x, fun, arg, read, totals, block = nrow(x)) {
+  if (nrow(x) == 0 || ncol(x) == 0) {
+    abort_arg(fun, arg, "a matrix with at least one gene and one cell",
+              paste(nrow(x), "x", ncol(x)))
+  }
+  list(genes = nrow(x), cells = ncol(x), gene_names = rownames(x), cell_names = colnames(x),
+       read = read, totals = totals, block = as.integer(min(nrow(x), max(1, block))),
+       vector = FALSE)
+}
+
+# first and last gene of each block
+source_blocks <- function(source) {
+  first <- seq.int(1L, source$genes, by = source$block)
+  data.frame(first = first, last = pmin(first + source$block - 1L, source$genes))
+}
+
+source_gene_names <- function(source) {
+  source$gene_names %||% paste0("gene", seq_len(source$genes))
+}
+
+# One vector of counts, for calls that cannot do without every value being a count.
+check_counts <- function(x, fun, arg = "x") {
+  if (!is.numeric(x)) abort_arg(fun, arg, "counts (whole numbers of at least 0)", describe_value(x))
+  fault <- count_fault(x)
+  if (!is.null(fault)) abort_arg(fun, arg, "counts (whole numbers from 0 to 2^31 - 1)", fault)
+  as.double(x)
+}
+
+# The first thing wrong with counts, in words; NULL when nothing is.
+count_fault <- function(x) {
+  bad <- which(is.na(x) | !is.finite(x) | x < 0 | x != round(x) | x > .Machine$integer.max)
+  if (length(bad) == 0) return(NULL)
+  sprintf("%s at position %d", format(x[bad[1]]), bad[1])
+}
+
+# Size factors of the cells: numbers, "total" (column sums over their mean), or the name of a
+# column of the cells' data. `default` is what an object brings along, else 1.
+resolve_size_factors <- function(size_factors, source, fun, default = NULL, cells = NULL) {
+  hint <- "\"total\", or numbers, one per cell"
+  if (is.null(size_factors)) size_factors <- default %||% rep(1, source$cells)
+  if (is.character(size_factors) && length(size_factors) == 1) {
+    if (identical(size_factors, "total")) return(total_size_factors(source, fun))
+    if (!size_factors %in% names(cells)) {
+      abort_arg(fun, "size_factors", "numbers, \"total\" or the name of a column of the cells' data",
+                describe_value(size_factors), closest_name(size_factors, names(cells)) %||% hint)
+    }
+    size_factors <- cells[[size_factors]]
+  }
+  check_positive(size_factors, fun, "size_factors", length = source$cells, try = hint)
+}
+
+total_size_factors <- function(source, fun) {
+  total <- as.double(source$totals())
+  empty <- which(!is.finite(total) | total <= 0)
+  if (length(empty) > 0) {
+    abort_arg(fun, "size_factors", "positive, but \"total\" was asked for",
+              sprintf("a total of %s in cell %d", format(total[empty[1]]), empty[1]),
+              "dropping that cell")
+  }
+  total / mean(total)
+}

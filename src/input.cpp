@@ -1,0 +1,71 @@
+// Rows of a count matrix, gene by gene and without zeros, from the storage that R has.
+#include <Rcpp.h>
+
+#include <vector>
+
+namespace {
+
+// Compressed rows: entries p[g], ..., p[g + 1] - 1 are cells i (from 0) and counts x of gene g.
+Rcpp::List compressed(const Rcpp::IntegerVector& p, const Rcpp::IntegerVector& i,
+                      const Rcpp::NumericVector& x) {
+  return Rcpp::List::create(Rcpp::Named("p") = p, Rcpp::Named("i") = i, Rcpp::Named("x") = x);
+}
+
+// Turns the number of entries of each row into where each row starts.
+std::vector<int> row_starts(Rcpp::IntegerVector& p) {
+  for (R_xlen_t g = 1; g < p.size(); ++g) p[g] += p[g - 1];
+  return std::vector<int>(p.begin(), p.end() - 1);
+}
+
+template <class Source>
+Rcpp::List dense_rows(const Source& x, int first, int last) {
+  const int cells = x.ncol();
+  Rcpp::IntegerVector p(last - first + 1);
+  for (int cell = 0; cell < cells; ++cell) {
+    for (int g = first; g < last; ++g) p[g - first + 1] += x(g, cell) != 0;
+  }
+  std::vector<int> next = row_starts(p);
+  Rcpp::IntegerVector index(p[last - first]);
+  Rcpp::NumericVector value(p[last - first]);
+  for (int cell = 0; cell < cells; ++cell) {
+    for (int g = first; g < last; ++g) {
+      if (x(g, cell) == 0) continue;
+      const int at = next[static_cast<std::size_t>(g - first)]++;
+      index[at] = cell;
+      const bool missing = Rcpp::traits::is_na<Source::r_type::value>(x(g, cell));
+      value[at] = missing ? NA_REAL : static_cast<double>(x(g, cell));
+    }
+  }
+  return compressed(p, index, value);
+}
+
+}  // namespace
+
+// Rows first, ..., last - 1 (from 0) of a dgCMatrix given by its slots.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List sparse_rows(Rcpp::IntegerVector i, Rcpp::IntegerVector p, Rcpp::NumericVector x,
+                       int first, int last) {
+  Rcpp::IntegerVector start(last - first + 1);
+  for (R_xlen_t at = 0; at < i.size(); ++at) {
+    if (i[at] >= first && i[at] < last && x[at] != 0) ++start[i[at] - first + 1];
+  }
+  std::vector<int> next = row_starts(start);
+  Rcpp::IntegerVector index(start[last - first]);
+  Rcpp::NumericVector value(start[last - first]);
+  for (int cell = 0; cell + 1 < p.size(); ++cell) {
+    for (int at = p[cell]; at < p[cell + 1]; ++at) {
+      if (i[at] < first || i[at] >= last || x[at] == 0) continue;
+      const int to = next[static_cast<std::size_t>(i[at] - first)]++;
+      index[to] = cell;
+      value[to] = x[at];
+    }
+  }
+  return compressed(start, index, value);
+}
+
+// The same of a base matrix, integer or double.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List matrix_rows(SEXP x, int first, int last) {
+  if (TYPEOF(x) == INTSXP) return dense_rows(Rcpp::IntegerMatrix(x), first, last);
+  return dense_rows(Rcpp::NumericMatrix(x), first, last);
+}
