@@ -1,0 +1,40 @@
+# Checks and draws that the generators share. They use R's own random numbers: set.seed() governs.
+
+# Weights of k components, rescaled to sum to one.
+simulated_weights <- function(weights, fun, length = NULL) {
+  weights <- check_positive(weights, fun, "weights", length, zero = TRUE)
+  if (sum(weights) <= 0) abort_arg(fun, "weights", "numbers with a positive sum", "only zeros")
+  weights / sum(weights)
+}
+
+# One value per component; a single one is repeated.
+per_component <- function(x, k, fun, arg, zero = FALSE) {
+  if (is.numeric(x) && length(x) == 1) x <- rep(x, k)
+  check_positive(x, fun, arg, k, zero = zero)
+}
+
+draw_labels <- function(n, weights) {
+  sample.int(length(weights), n, replace = TRUE, prob = weights)
+}
+
+# A symmetric positive semi-definite size x size matrix; a single number is that multiple of the
+# identity.
+check_covariance <- function(x, size, fun, arg) {
+  must <- sprintf("a symmetric positive semi-definite %d x %d matrix, or one number", size, size)
+  if (is_number(x) && x >= 0 && is.finite(x)) return(diag(as.double(x), size))
+  square <- is.numeric(x) && is.matrix(x) && all(dim(x) == size) && all(is.finite(x))
+  if (!square) abort_arg(fun, arg, must, describe_value(x))
+  if (!isSymmetric(unname(x))) abort_arg(fun, arg, must, "an asymmetric matrix")
+  low <- min(0, eigen(x, symmetric = TRUE, only.values = TRUE)$values)
+  if (low < -1e-8 * max(abs(x), 1e-300)) {
+    abort_arg(fun, arg, must, sprintf("a smallest eigenvalue of %.3g", low))
+  }
+  unname(x)
+}
+
+# n draws from N(0, v), one per row; v may be singular.
+draw_normal <- function(n, v) {
+  e <- eigen(v, symmetric = TRUE)
+  root <- e$vectors %*% (sqrt(pmax(e$values, 0)) * t(e$vectors))
+  matrix(stats::rnorm(n * ncol(v)), n) %*% root
+}
