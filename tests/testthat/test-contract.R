@@ -1,0 +1,169 @@
+# One test for every model and engine: the same calls give the same kind of answer.
+
+quick_control <- function(method, ...) {
+  switch(method,
+    em = em_control(restarts = 3, ...),
+    vb = vb_control(restarts = 3, ...),
+    gibbs = gibbs_control(chains = 2, iterations = 60, warmup = 20, ...))
+}
+
+fit_model <- function(model, method, ..., control = quick_control(method)) {
+  args <- utils::modifyList(model$example(), list(method = method, control = control, ...))
+  if (is.null(args$seed)) args$seed <- 1
+  suppressWarnings(do.call(model$fit, args))
+}
+
+for (model in mixology:::registered_models()) {
+  for (method in model$engines) {
+    label <- paste(model$name, "by", method)
+    fit <- fit_model(model, method)
+
+    test_that(paste(label, "has the class, fields and words of a fit"), {
+      expect_s3_class(fit, c(paste0(model$name, "_", method), model$name, "mixology_fit"),
+                      exact = TRUE)
+      expect_output(print(fit), model$name)
+      expect_output(print(fit), "converge")
+      expect_output(print(summary(fit)), "estimate")
+      expect_type(fit$control$seed, "integer")
+      expect_true(is.character(fit$convergence$reason))
+    })
+
+    test_that(paste(label, "gives data frames"), {
+      one <- glance(fit)
+      expect_s3_class(one, "data.frame")
+      expect_true(all(c("model", "method", "df", "nobs", "objective", "converged", "status",
+                        "iterations", "seconds") %in% names(one)))
+      table <- tidy(fit)
+      expect_true(all(c("term", "estimate", "std.error") %in% names(table)))
+      expect_true(all(is.finite(table$estimate)))
+      wide <- tidy(fit, conf.int = TRUE, conf.level = 0.8)
+      expect_true(all(c("conf.low", "conf.high") %in% names(wide)))
+      known <- is.finite(wide$conf.low)
+      expect_true(any(known))
+      expect_true(all(wide$conf.low[known] <= wide$conf.high[known]))
+      trace <- objective(fit)
+      expect_true(all(c("iter", "value", "seconds") %in% names(trace)))
+    })
+
+    test_that(paste(label, "never lets its objective fall"), {
+      if (method != "gibbs") {
+        value <- objective(fit)$value
+        expect_true(all(diff(value) >= -1e-8 * abs(value[-1])))
+      }
+    })
+
+    test_that(paste(label, "answers as lm users expect"), {
+      expect_true(is.numeric(nobs(fit)))
+      if (!is.null(fit$log_lik) && is.finite(sum(fit$log_lik))) {
+        ll <- logLik(fit)
+        expect_s3_class(ll, "logLik")
+        expect_equal(BIC(fit), -2 * as.numeric(ll) + log(attr(ll, "nobs")) * attr(ll, "df"))
+        expect_equal(AIC(fit), -2 * as.numeric(ll) + 2 * attr(ll, "df"))
+      } else {
+        expect_error(logLik(fit), "no log likelihood")
+      }
+      limits <- confint(fit)
+      expect_equal(nrow(limits), nrow(tidy(fit)))
+      expect_false(is.null(coef(fit)))
+      expect_true(is.matrix(vcov(fit)))
+      expect_equal(length(fitted(fit)) > 0, TRUE)
+      expect_false(is.null(simulate(fit, nsim = 2, seed = 3)))
+      expect_identical(simulate(fit, nsim = 2, seed = 3), simulate(fit, nsim = 2, seed = 3))
+      predicted <- do.call(predict, c(list(fit), model$newdata(model$example())))
+      expect_true(all(is.finite(unlist(predicted))))
+    })
+
+    test_that(paste(label, "numbers its clusters by size and its probabilities sum to one"), {
+      if (!is.null(fit$clusters)) {
+        size <- colSums(responsibilities(fit))
+        expect_false(is.unsorted(rev(size)))
+        expect_equal(unname(rowSums(responsibilities(fit))), rep(1, nrow(responsibilities(fit))))
+        expect_type(clusters(fit), "integer")
+      } else {
+        expect_error(clusters(fit), "no clusters")
+      }
+    })
+
+    test_that(paste(label, "is governed by the seed and by nothing else"), {
+      strip <- function(fit) fit[["estimate"]]
+      expect_identical(strip(fit), strip(fit_model(model, method)))
+      for (threads in c(1, 2, 4)) {
+        expect_identical(strip(fit), strip(fit_model(model, method, threads = threads)))
+      }
+      set.seed(11)
+      first <- fit_model(model, method, seed = NULL)
+      set.seed(11)
+      expect_identical(strip(first), strip(fit_model(model, method, seed = NULL)))
+    })
+
+    test_that(paste(label, "can be drawn"), {
+      expect_s3_class(autoplot(fit, type = "trace"), "ggplot")
+      expect_s3_class(autoplot(fit), "ggplot")
+      expect_error(autoplot(fit, type = "no such plot"), "must be one of")
+    })
+
+    test_that(paste(label, "gives draws where it has a posterior"), {
+      skip_if_not_installed("posterior")
+      if (method == "em") {
+        expect_error(as_draws(fit), "is a point")
+      } else {
+        draws <- as_draws_df(fit)
+        expect_s3_class(draws, "draws_df")
+        expect_true(all(is.finite(as.matrix(draws))))
+      }
+    })
+
+    test_that(paste(label, "goes on bitwise as if it had never stopped"), {
+      args <- model$example()
+      data <- args[[1]]
+      stopped <- if (method == "gibbs") {
+        gibbs_control(chains = 2, iterations = 30, warmup = 10)
+      } else {
+        quick_control(method, max_iterations = 4, accelerate = FALSE)
+      }
+      whole <- if (method == "gibbs") {
+        gibbs_control(chains = 2, iterations = 50, warmup = 10)
+      } else {
+        quick_control(method, max_iterations = 9, accelerate = FALSE)
+      }
+      short <- fit_model(model, method, control = stopped)
+      long <- fit_model(model, method, control = whole)
+      on <- suppressWarnings(resume(short, if (method == "gibbs") 20 else 5, data = data))
+      expect_identical(on$estimate, long$estimate)
+      expect_identical(on$posterior$draws, long$posterior$draws)
+      expect_identical(objective(on)$value, objective(long)$value)
+    })
+
+    test_that(paste(label, "is refitted by update()"), {
+      args <- c(model$example(), list(method = method, control = quick_control(method), seed = 1))
+      call <- as.call(c(list(as.name("fit_it")), args))
+      fit_it <- model$fit
+      again <- suppressWarnings(update(suppressWarnings(eval(call)), seed = 2))
+      expect_identical(again$control$seed, 2L)
+    })
+
+    test_that(paste(label, "says what is wrong with a control"), {
+      expect_error(fit_model(model, method, control = list(no_such_name = 1)),
+                   "unknown argument 'no_such_name'")
+      other <- setdiff(c("em", "vb", "gibbs"), method)[1]
+      expect_error(fit_model(model, method, control = quick_control(other)),
+                   paste0("must be made by ", method, "_control"))
+      expect_error(fit_model(model, "mcmc", control = NULL), "'method' must be one of")
+      expect_error(fit_model(model, method, threads = 0), "'threads' must be")
+      expect_error(fit_model(model, method, seed = -1), "'seed' must be")
+    })
+
+    test_that(paste(label, "stops at its time limit and says so"), {
+      control <- quick_control(method, time_limit = 1e-9)
+      short <- fit_model(model, method, control = control)
+      expect_false(short$convergence$converged)
+      expect_identical(short$convergence$status, "time_limit")
+    })
+  }
+}
+
+test_that("every model of the package is registered with all three engines", {
+  models <- mixology:::registered_models()
+  expect_true(length(models) > 0)
+  for (model in models) expect_setequal(model$engines, c("em", "vb", "gibbs"))
+})
