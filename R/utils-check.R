@@ -23,7 +23,7 @@ is_number <- function(x) is.numeric(x) && is_scalar(x)
 is_whole <- function(x) is_number(x) && is.finite(x) && x == round(x)
 
 check_number <- function(x, fun, arg, lower = -Inf, upper = Inf, open = FALSE, try = NULL) {
-  inside <- is_number(x) && x >= lower && x <= upper && !(open && (x == lower || x == upper))
+  inside <- is_number(x) && x >= lower && x <= upper && !(open && is.finite(x) && (x == lower || x == upper))
   if (!inside) abort_arg(fun, arg, number_range(lower, upper, open), describe_value(x), try)
   as.double(x)
 }
