@@ -3,12 +3,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 code=0
-Rscript --vanilla -e 'lints <- do.call(c, lapply(c("R", "tests", "data-raw", "inst/scripts", "tools"),
-    function(folder) lintr::lint_dir(folder, pattern = "[.]R$", exclusions = list(
-      "R/RcppExports.R"))))
-  if (length(lints)) { for (lint in lints) cat(sprintf("%s:%d:%d: %s\n", lint$filename,
-    lint$line_number, lint$column_number, lint$message)); quit(status = 1) }
-  cat("lintr: nothing to say\n")' || code=1
+Rscript --vanilla tools/lint.R || code=1
 if command -v clang-format >/dev/null 2>&1; then
   find src tests/cpp \( -name '*.h' -o -name '*.cpp' \) ! -name RcppExports.cpp 2>/dev/null |
     xargs clang-format --dry-run --Werror >/dev/null 2>.clang-format.log &&
