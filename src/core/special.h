@@ -1,7 +1,8 @@
 // Scalar special functions: thread-safe, accurate at the edges of the parameter space.
 // The standard library's lgamma is never called: it writes the global signgam.
-// References: Abramowitz and Stegun (1964) 6.1.33-6.4.12 for the gamma family; Maechler (2012), "Accurately computing
-// log(1 - exp(-|a|))", for the logarithms; Loader (2000) for the Poisson deviance.
+// References: Abramowitz and Stegun (1964), chapters 6 and 26; Maechler (2012), "Accurately
+// computing log(1 - exp(-|a|))"; Loader (2000), "Fast and accurate computation of binomial
+// probabilities".
 #ifndef MIXOLOGY_CORE_SPECIAL_H
 #define MIXOLOGY_CORE_SPECIAL_H
 
@@ -10,11 +11,13 @@
 #include <cstddef>
 #include <limits>
 
+#include "coefficients.h"
+
 namespace mixology {
 
 constexpr double kLog2 = 0.693147180559945309417;
 constexpr double kLogPi = 1.144729885849400174143;
-constexpr double kHalfLog2Pi = 0.918938533204672741780;
+constexpr double kHalfLog2Pi = coefficients::kHalfLogTwoPi;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
@@ -68,17 +71,8 @@ inline double log_sum_exp(const double* x, std::size_t n) {
 
 namespace detail {
 
-// Stirling: log_gamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + q(1 / x^2) / x, for x >= 10.
-// Coefficients B_2k / (2k (2k - 1)) (Abramowitz and Stegun 6.1.40).
-constexpr double kStirling[8] = {1.0 / 12.0,      -1.0 / 360.0, 1.0 / 1260.0,
-                                 -1.0 / 1680.0,   1.0 / 1188.0, -691.0 / 360360.0,
-                                 1.0 / 156.0,     -3617.0 / 122400.0};
-// digamma(x) = log x - 1 / (2 x) - q(1 / x^2) / x^2: B_2k / (2k) (6.3.18).
-constexpr double kDigamma[8] = {1.0 / 12.0,  -1.0 / 120.0,     1.0 / 252.0, -1.0 / 240.0,
-                                1.0 / 132.0, -691.0 / 32760.0, 1.0 / 12.0,  -3617.0 / 8160.0};
-// trigamma(x) = 1 / x + 1 / (2 x^2) + q(1 / x^2) / x^3: B_2k (6.4.12).
-constexpr double kTrigamma[8] = {1.0 / 6.0,  -1.0 / 30.0,     1.0 / 42.0, -1.0 / 30.0,
-                                 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0,  -3617.0 / 510.0};
+using namespace coefficients;
+
 // Below this the argument is raised by the recurrence.
 constexpr double kAsymptotic = 10.0;
 
@@ -99,24 +93,13 @@ inline double divided_difference(const double* c, int n, double u, double v) {
   return slope;
 }
 
-// log_gamma(2 + z) / z on |z| <= 1/2: Chebyshev interpolation of degree 18, error 2e-17.
-inline double lgamma_near_two(double z) {
-  constexpr double c[19] = {
-      0.42278433509846713,    0.32246703342411326,    -0.0673523010531981,
-      0.02058080842778038,    -0.0073855510286719986, 0.002890510331034267,
-      -0.0011927539118428156, 0.0005096695154115458,  -0.00022315475400520507,
-      9.945767355819498e-05,  -4.49263133791557e-05,  2.0505590755833454e-05,
-      -9.438715099211532e-06, 4.38470440459836e-06,   -2.0439048107029907e-06,
-      9.200527894968101e-07,  -4.3252393445604814e-07, 2.78740805211359e-07,
-      -1.3219945666117874e-07};
-  return z * polynomial(c, 19, z);
-}
+inline double lgamma_near_two(double z) { return z * polynomial(kLgammaNearTwo, 19, z); }
 
 }  // namespace detail
 
 // log_gamma(x) - Stirling's leading terms, for x >= 10.
 inline double stirling_correction(double x) {
-  return detail::polynomial(detail::kStirling, 8, 1.0 / (x * x)) / x;
+  return detail::polynomial(detail::kStirling, 9, 1.0 / (x * x)) / x;
 }
 
 // log Gamma(x) for x > 0; +Inf at 0, NaN below.
@@ -144,7 +127,7 @@ inline double digamma(double x) {
   for (; x < detail::kAsymptotic; x += 1.0) shift -= 1.0 / x;
   const double inverse = 1.0 / x;
   const double u = inverse * inverse;
-  return shift + (std::log(x) - 0.5 * inverse - u * detail::polynomial(detail::kDigamma, 8, u));
+  return shift + (std::log(x) - 0.5 * inverse - u * detail::polynomial(detail::kDigamma, 9, u));
 }
 
 // Second derivative of lgamma for x > 0; +Inf at 0, NaN below.
@@ -155,7 +138,7 @@ inline double trigamma(double x) {
   const double inverse = 1.0 / x;
   const double u = inverse * inverse;
   return shift + inverse +
-         u * (0.5 + inverse * detail::polynomial(detail::kTrigamma, 8, u));
+         u * (0.5 + inverse * detail::polynomial(detail::kTrigamma, 9, u));
 }
 
 // log Gamma_p(a), the multivariate gamma function, for a > (p - 1) / 2.
@@ -178,8 +161,8 @@ inline double lgamma_diff_tail(double x, double a, double b) {
   const double v = 1.0 / (a * a);
   // q(u) / b - q(v) / a = [q(u) - q(v)] / b + q(v) (1 / b - 1 / a); u - v = -x (a + b) u v
   const double series =
-      -x * (a + b) * u * v * divided_difference(kStirling, 8, u, v) / b -
-      polynomial(kStirling, 8, v) * (x / a / b);
+      -x * (a + b) * u * v * divided_difference(kStirling, 9, u, v) / b -
+      polynomial(kStirling, 9, v) * (x / a / b);
   return a * log1pmx(t) - 0.5 * std::log1p(t) + series;
 }
 
@@ -197,6 +180,7 @@ inline double lgamma_diff(double x, double r) {
   if (r >= 1e100) return x * std::log(r);
   // Raise r, and x + r with it when that is small too, to where the series holds.
   double b = x + r;
+  double gap = x;
   double log_ratio = 0.0;
   if (r < detail::kAsymptotic) {
     double product = 1.0;
@@ -204,12 +188,13 @@ inline double lgamma_diff(double x, double r) {
     if (b >= detail::kAsymptotic) {
       for (; a < detail::kAsymptotic; a += 1.0) product *= a;
       log_ratio = std::log(product);
+      gap = b - a;
     } else {
       for (; a < detail::kAsymptotic; a += 1.0, b += 1.0) log_ratio -= std::log1p(x / a);
     }
     r = a;
   }
-  return log_ratio + ((b - r) * std::log(b) + detail::lgamma_diff_tail(b - r, r, b));
+  return log_ratio + (gap * std::log(b) + detail::lgamma_diff_tail(gap, r, b));
 }
 
 // d/dr lgamma_diff = digamma(x + r) - digamma(r).
@@ -225,8 +210,8 @@ inline double digamma_diff(double x, double r) {
   // -[u q(u) - v q(v)] = -(u - v) [q(v) + u q[u, v]], u - v = -x (r + b) u v
   const double series =
       x * (r + b) * vu *
-      (detail::polynomial(detail::kDigamma, 8, v) +
-       u * detail::divided_difference(detail::kDigamma, 8, u, v));
+      (detail::polynomial(detail::kDigamma, 9, v) +
+       u * detail::divided_difference(detail::kDigamma, 9, u, v));
   return shift + (std::log1p(x / r) + 0.5 * x / r / b + series);
 }
 
@@ -246,10 +231,10 @@ inline double trigamma_diff(double x, double r) {
   const double sum = 1.0 / r + 1.0 / b;
   // u q(u) / b - v q(v) / r with q the series of 6.4.12
   const double product_slope =
-      detail::polynomial(detail::kTrigamma, 8, v) +
-      u * detail::divided_difference(detail::kTrigamma, 8, u, v);
+      detail::polynomial(detail::kTrigamma, 9, v) +
+      u * detail::divided_difference(detail::kTrigamma, 9, u, v);
   const double series = -gap * sum * product_slope / b -
-                        v * detail::polynomial(detail::kTrigamma, 8, v) * gap;
+                        v * detail::polynomial(detail::kTrigamma, 9, v) * gap;
   return shift - gap - 0.5 * gap * sum + series;
 }
 
