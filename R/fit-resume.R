@@ -3,8 +3,7 @@
 #' Go on with a fit
 #'
 #' More sweeps of a fit that was stopped (iterations, time limit, interrupt) or is to be longer.
-#' The result is bitwise the one of a fit that was never stopped, except that a stopped EM or
-#' variational fit starts its extrapolation cycle anew.
+#' The result is bitwise the one of a fit that was never stopped.
 #'
 #' A fit keeps no copy of its data: they are found again by evaluating the fit's call where
 #' `resume()` is called, and are recognised by their hash. Give `data` if they have another name

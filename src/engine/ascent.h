@@ -11,11 +11,16 @@
 //              unconstrained parameters for the extrapolation; none (size 0) means no acceleration
 //   Archive save(const State&) const, State load(const Archive&) const
 // and for the Gibbs engine what gibbs.h asks. update_local may write to the items of its range in
-// State and to nothing else.
+// State and to nothing else. A model whose local update depends on what the last one left in State
+// (coordinate ascent over the items) also supplies
+//   void put_stats(Archive&, const Stats&) const, Stats get_stats(const Archive&) const
+// so that a resumed fit need not repeat the last local update.
 #pragma once
 
 #include <cmath>
 #include <cstdio>
+#include <type_traits>
+#include <utility>
 
 #include "core/options.h"
 #include "core/parallel.h"
@@ -25,6 +30,19 @@ namespace mixology {
 
 // Rounding may move the objective by this much of its size; more than that is a fall.
 constexpr double kFallTolerance = 1e-9;
+
+// Where a climb stands beside its State: sweeps behind it, and the engine's own memory. Empty for
+// a new climb; what a stopped climb leaves here makes the next one its exact continuation.
+struct AscentProgress {
+  int iteration = 0;
+  Archive memory;
+};
+
+template <class Model, class = void>
+struct has_stats_archive : std::false_type {};
+template <class Model>
+struct has_stats_archive<Model, std::void_t<decltype(std::declval<const Model&>().get_stats(
+                                    std::declval<const Archive&>()))>> : std::true_type {};
 
 template <class Model>
 class Ascent {
@@ -36,17 +54,11 @@ class Ascent {
          Monitor& monitor)
       : model_(model), state_(state), options_(options), executor_(executor), monitor_(monitor) {}
 
-  // Climbs from `state`, which ends at the last accepted point. `first` numbers the sweeps of a
-  // resumed fit on from where it stopped.
-  Trace run(int first = 0) {
-    iteration_ = first;
-    last_ = first + options_.max_iterations;
-    stats_ = local(state_);
-    value_ = model_.objective(state_, stats_);
-    trace_.record(iteration_, value_);
-    if (!std::isfinite(value_)) trace_.end(Status::not_finite, "the objective is not finite");
-    if (trace_.status == Status::running) check_limits();
-    while (trace_.status == Status::running) cycle();
+  // Climbs from `state`, which ends at the last accepted point.
+  Trace run(AscentProgress* progress = nullptr) {
+    begin(progress);
+    while (trace_.status == Status::running) step();
+    if (progress != nullptr) *progress = {iteration_, memory()};
     return trace_;
   }
 
@@ -59,35 +71,67 @@ class Ascent {
                               [&](Range range) { return model_.update_local(state, range); });
   }
 
-  // Two plain sweeps and, with acceleration, one extrapolation through them (SQUAREM scheme S3 of
-  // Varadhan & Roland 2008, Scand. J. Stat. 35:335), kept only if the objective rises.
-  void cycle() {
-    const VectorXd theta0 = model_.parameters(state_);
-    if (!sweep(theta0)) return;
-    const VectorXd theta1 = model_.parameters(state_);
-    if (!sweep(theta1)) return;
-    if (options_.accelerate && theta0.size() > 0) {
-      extrapolate(theta0, theta1, model_.parameters(state_));
+  void begin(const AscentProgress* progress) {
+    const bool resumed = progress != nullptr && progress->memory.has("position");
+    if (progress != nullptr) iteration_ = progress->iteration;
+    if (resumed) recall(progress->memory);
+    last_ = iteration_ + options_.max_iterations;
+    if (!resumed || !has_stats_archive<Model>::value) stats_ = local(state_);
+    value_ = model_.objective(state_, stats_);
+    trace_.record(iteration_, value_);
+    if (!std::isfinite(value_)) {
+      trace_.end(Status::not_finite, "the objective is not finite");
+    } else if (monitor_.tick(iteration_, value_) == Action::stop) {
+      stop();
     }
   }
 
-  bool sweep(const VectorXd& before) {
+  Archive memory() const {
+    Archive archive;
+    archive.put("position", static_cast<double>(position_));
+    archive.put("theta0", theta0_);
+    archive.put("theta1", theta1_);
+    if constexpr (has_stats_archive<Model>::value) model_.put_stats(archive, stats_);
+    return archive;
+  }
+
+  void recall(const Archive& archive) {
+    position_ = static_cast<int>(archive.scalar("position"));
+    theta0_ = archive.vector("theta0");
+    theta1_ = archive.vector("theta1");
+    if constexpr (has_stats_archive<Model>::value) stats_ = model_.get_stats(archive);
+  }
+
+  // Two plain sweeps and, with acceleration, one extrapolation through them (SQUAREM scheme S3 of
+  // Varadhan & Roland 2008, Scand. J. Stat. 35:335), kept only if the objective rises.
+  void step() {
+    if (position_ < 2) {
+      VectorXd& before = position_ == 0 ? theta0_ : theta1_;
+      before = model_.parameters(state_);
+      ++position_;
+      sweep(before);
+    } else {
+      position_ = 0;
+      if (options_.accelerate && theta0_.size() > 0) extrapolate();
+    }
+  }
+
+  void sweep(const VectorXd& before) {
     model_.update_global(state_, stats_);
     stats_ = local(state_);
     const double old_value = value_;
     value_ = model_.objective(state_, stats_);
     trace_.record(++iteration_, value_);
     judge(value_ - old_value, before);
-    return trace_.status == Status::running;
   }
 
-  void extrapolate(const VectorXd& theta0, const VectorXd& theta1, const VectorXd& theta2) {
-    const VectorXd r = theta1 - theta0;
-    const VectorXd v = theta2 - theta1 - r;
-    const double step = -r.norm() / v.norm();
-    if (!(step < -1.0) || !std::isfinite(step)) return;  // -1 is the plain step
+  void extrapolate() {
+    const VectorXd r = theta1_ - theta0_;
+    const VectorXd v = model_.parameters(state_) - theta1_ - r;
+    const double length = -r.norm() / v.norm();
+    if (!(length < -1.0) || !std::isfinite(length)) return;  // -1 is the plain step
     State trial = state_;
-    model_.set_parameters(trial, theta0 - 2.0 * step * r + step * step * v);
+    model_.set_parameters(trial, theta0_ - 2.0 * length * r + length * length * v);
     Stats trial_stats = local(trial);
     const double trial_value = model_.objective(trial, trial_stats);
     ++iteration_;  // an extrapolation costs a sweep, taken or not
@@ -125,11 +169,13 @@ class Ascent {
     const Action action = monitor_.tick(iteration_, value_);
     if (action == Action::checkpoint) monitor_.checkpoint(iteration_, model_.save(state_));
     if (action == Action::stop) {
-      trace_.end(stopped_status(monitor_.reason()), "stopped before it converged");
+      stop();
     } else if (iteration_ >= last_) {
       trace_.end(Status::max_iterations, "the iterations ran out before it converged");
     }
   }
+
+  void stop() { trace_.end(stopped_status(monitor_.reason()), "stopped before it converged"); }
 
   static std::string text(const char* format, double value) {
     char buffer[96];
@@ -144,6 +190,9 @@ class Ascent {
   Monitor& monitor_;
   Trace trace_;
   Stats stats_;
+  VectorXd theta0_;  // parameters before the first and
+  VectorXd theta1_;  // before the second sweep of the cycle
+  int position_ = 0;  // 0, 1: a plain sweep comes next; 2: the extrapolation
   double value_ = 0.0;
   int iteration_ = 0;
   int last_ = 0;

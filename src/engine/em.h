@@ -7,8 +7,8 @@ namespace mixology {
 
 template <class Model>
 Trace run_em(const Model& model, typename Model::State& state, const EmOptions& options,
-             Executor& executor, Monitor& monitor, int first = 0) {
-  return Ascent<Model>(model, state, options, executor, monitor).run(first);
+             Executor& executor, Monitor& monitor, AscentProgress* progress = nullptr) {
+  return Ascent<Model>(model, state, options, executor, monitor).run(progress);
 }
 
 }  // namespace mixology

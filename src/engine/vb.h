@@ -8,8 +8,8 @@ namespace mixology {
 
 template <class Model>
 Trace run_vb(const Model& model, typename Model::State& state, const VbOptions& options,
-             Executor& executor, Monitor& monitor, int first = 0) {
-  return Ascent<Model>(model, state, options, executor, monitor).run(first);
+             Executor& executor, Monitor& monitor, AscentProgress* progress = nullptr) {
+  return Ascent<Model>(model, state, options, executor, monitor).run(progress);
 }
 
 }  // namespace mixology

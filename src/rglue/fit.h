@@ -4,6 +4,7 @@
 #include <Rcpp.h>
 
 #include "core/trace.h"
+#include "engine/ascent.h"
 #include "engine/gibbs.h"
 #include "engine/multistart.h"
 #include "rglue/archive.h"
@@ -22,6 +23,20 @@ inline Rcpp::List to_list(const Trace& trace) {
 inline Rcpp::List to_list(const StartsReport& starts) {
   return Rcpp::List::create(Rcpp::Named("objective") = Rcpp::wrap(starts.objective),
                             Rcpp::Named("chosen") = starts.chosen + 1);
+}
+
+// What resume() needs beside the model's state; an empty list is a new climb.
+inline Rcpp::List to_list(const AscentProgress& progress) {
+  return Rcpp::List::create(Rcpp::Named("iteration") = progress.iteration,
+                            Rcpp::Named("memory") = to_list(progress.memory));
+}
+
+inline AscentProgress to_progress(const Rcpp::List& list) {
+  AscentProgress progress;
+  if (list.size() == 0) return progress;
+  progress.iteration = Rcpp::as<int>(list["iteration"]);
+  progress.memory = to_archive(list["memory"]);
+  return progress;
 }
 
 // draws: kept sweeps x parameters; labels: items x kept sweeps, as bytes counted from 0.

@@ -119,12 +119,12 @@ for (model in mixology:::registered_models()) {
       stopped <- if (method == "gibbs") {
         gibbs_control(chains = 2, iterations = 30, warmup = 10)
       } else {
-        quick_control(method, max_iterations = 4, accelerate = FALSE)
+        quick_control(method, max_iterations = 4)
       }
       whole <- if (method == "gibbs") {
         gibbs_control(chains = 2, iterations = 50, warmup = 10)
       } else {
-        quick_control(method, max_iterations = 9, accelerate = FALSE)
+        quick_control(method, max_iterations = 9)
       }
       short <- fit_model(model, method, control = stopped)
       long <- fit_model(model, method, control = whole)
