@@ -7,7 +7,7 @@
 #' `BIC()`, `nobs()`, `vcov()`, `confint()`, `formula()`, `update()`, `print()`, `summary()`,
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
-#' @param x,object A fit.
+#' @param x A fit.
 #' @param ... Further arguments for methods.
 #' @return `objective()`: a data frame `iter, value, seconds`, the log likelihood or bound after
 #'   each sweep (for a fit of many genes preceded by `gene`).

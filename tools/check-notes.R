@@ -15,6 +15,8 @@ cat(sprintf(
   "check: %d errors, %d warnings, %d notes (%d explained)\n", length(status("ERROR")),
   length(status("WARNING")), length(notes), length(notes) - length(unexplained)
 ))
+finished <- any(grepl("^(Status|\\* DONE)", lines))
+if (!finished) found <- c(found, "R CMD check did not reach its end")
 if (length(found)) {
   cat("to mend:", found, sep = "\n")
   quit(status = 1)

@@ -36,7 +36,7 @@ own_rules <- function() {
   found <- do.call(rbind, lapply(files, assignments))
   snake <- "^[.]?[a-z][a-z0-9]*(_[a-z0-9]+)*([.][A-Za-z0-9_.]+)?$"
   # operators, replacement functions and methods of generics named elsewhere are as they must be
-  foreign <- grepl("^[[$%]|<-", found$name) | grepl("^(AIC|BIC)[.]", found$name)
+  foreign <- grepl("^[[$%]|<-|^[.]on[A-Z]|^(AIC|BIC|logLik)[.]", found$name)
   unruly <- found[!grepl(snake, found$name) & !foreign, ]
   long <- found[found$is_function & found$lines > 50, ]
   c(

@@ -14,14 +14,15 @@ export DEBIAN_FRONTEND=noninteractive
 run_needed="Rcpp RcppEigen RcppParallel Matrix BH sitmo generics cli rlang ggplot2"
 run_wanted="susieR MASS"
 test_needed="testthat"
-test_wanted="posterior loo mclust flexmix MASS vdiffr mixsqp susieR batchtools
-  SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel glmGamPoi snpStats"
+test_wanted="numDeriv posterior loo mclust flexmix MASS vdiffr mixsqp susieR batchtools
+  S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel glmGamPoi
+  snpStats"
 check_needed="knitr rmarkdown"
 check_wanted="BiocStyle"
 bench_wanted="fastglmpca mixtools flexCWM"
 lint_needed="lintr"
 document_needed="roxygen2 knitr rmarkdown"
-bioconductor="SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel
+bioconductor="S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel
   glmGamPoi snpStats BiocStyle"
 not_in_debian="fastglmpca mixtools flexCWM"
 

@@ -35,7 +35,7 @@ run_part() { # name, command...
 }
 
 if [ -f tests/cpp/Makefile ]; then
-  run_part "C++ tests" make -s -C tests/cpp test
+  run_part "C++ tests" make -s -j2 -C tests/cpp test
 fi
 run_part "R tests" Rscript tools/test.R
 
