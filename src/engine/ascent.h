@@ -10,6 +10,9 @@
 //   VectorXd parameters(const State&) const, void set_parameters(State&, const VectorXd&) const
 //              unconstrained parameters for the extrapolation; none (size 0) means no acceleration
 //   Archive save(const State&) const, State load(const Archive&) const
+// optionally
+//   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
+//              point just evaluated; tried before the extrapolation, kept if the objective rises
 // and for the Gibbs engine what gibbs.h asks. update_local may write to the items of its range in
 // State and to nothing else. A model whose local update depends on what the last one left in State
 // (coordinate ascent over the items) also supplies
@@ -43,6 +46,13 @@ struct has_stats_archive : std::false_type {};
 template <class Model>
 struct has_stats_archive<Model, std::void_t<decltype(std::declval<const Model&>().get_stats(
                                     std::declval<const Archive&>()))>> : std::true_type {};
+
+template <class Model, class = void>
+struct has_newton : std::false_type {};
+template <class Model>
+struct has_newton<Model, std::void_t<decltype(std::declval<const Model&>().newton_direction(
+                             std::declval<const typename Model::State&>(),
+                             std::declval<const typename Model::Stats&>()))>> : std::true_type {};
 
 template <class Model>
 class Ascent {
@@ -102,17 +112,22 @@ class Ascent {
     if constexpr (has_stats_archive<Model>::value) stats_ = model_.get_stats(archive);
   }
 
-  // Two plain sweeps and, with acceleration, one extrapolation through them (SQUAREM scheme S3 of
-  // Varadhan & Roland 2008, Scand. J. Stat. 35:335), kept only if the objective rises.
+  // A cycle: two plain sweeps and, with acceleration, a Newton step where the model has one and
+  // else an extrapolation through the sweeps (SQUAREM scheme S3 of Varadhan & Roland 2008, Scand. J.
+  // Stat. 35:335). Either is kept only if the objective rises.
   void step() {
     if (position_ < 2) {
       VectorXd& before = position_ == 0 ? theta0_ : theta1_;
       before = model_.parameters(state_);
       ++position_;
       sweep(before);
+    } else if (!options_.accelerate || theta0_.size() == 0) {
+      position_ = 0;
+    } else if (has_newton<Model>::value && position_ == 2) {
+      position_ = newton() ? 0 : 3;
     } else {
       position_ = 0;
-      if (options_.accelerate && theta0_.size() > 0) extrapolate();
+      extrapolate();
     }
   }
 
@@ -125,23 +140,37 @@ class Ascent {
     judge(value_ - old_value, before);
   }
 
+  bool newton() {
+    if constexpr (has_newton<Model>::value) {
+      return try_point(model_.parameters(state_) + model_.newton_direction(state_, stats_));
+    }
+    return false;
+  }
+
   void extrapolate() {
     const VectorXd r = theta1_ - theta0_;
     const VectorXd v = model_.parameters(state_) - theta1_ - r;
     const double length = -r.norm() / v.norm();
     if (!(length < -1.0) || !std::isfinite(length)) return;  // -1 is the plain step
+    try_point(theta0_ - 2.0 * length * r + length * length * v);
+  }
+
+  // Goes to `theta` if the objective is no lower there. Costs a sweep, taken or not.
+  bool try_point(const VectorXd& theta) {
     State trial = state_;
-    model_.set_parameters(trial, theta0_ - 2.0 * length * r + length * length * v);
+    model_.set_parameters(trial, theta);
     Stats trial_stats = local(trial);
     const double trial_value = model_.objective(trial, trial_stats);
-    ++iteration_;  // an extrapolation costs a sweep, taken or not
-    if (trial_value >= value_) {  // false also when the trial is not a number
+    ++iteration_;
+    const bool higher = trial_value >= value_;  // false also when the trial is not a number
+    if (higher) {
       state_ = std::move(trial);
       stats_ = std::move(trial_stats);
       value_ = trial_value;
       trace_.record(iteration_, value_);
     }
     check_limits();
+    return higher;
   }
 
   void judge(double gain, const VectorXd& before) {
@@ -192,7 +221,7 @@ class Ascent {
   Stats stats_;
   VectorXd theta0_;  // parameters before the first and
   VectorXd theta1_;  // before the second sweep of the cycle
-  int position_ = 0;  // 0, 1: a plain sweep comes next; 2: the extrapolation
+  int position_ = 0;  // what comes next: 0, 1 a plain sweep; 2 Newton; 3 extrapolation
   double value_ = 0.0;
   int iteration_ = 0;
   int last_ = 0;
