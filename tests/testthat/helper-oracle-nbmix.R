@@ -180,8 +180,8 @@ oracle_nb_starts <- function(x, s, k, zero_inflated = FALSE) {
   cuts <- stats::quantile(rate, (seq_len(k) - 0.5) / k, names = FALSE)
   zero <- if (zero_inflated) mean(x == 0) / 2 else 0
   lapply(c(0.01, 0.1, 1), function(phi) {
-    oracle_nb_theta(rep((1 - zero) / k, k), pmax(cuts, mean(rate) / 50) * seq(0.95, 1.05, len = k),
-                    rep(phi, k), zero)
+    spread <- seq(0.95, 1.05, length.out = k)
+    oracle_nb_theta(rep((1 - zero) / k, k), pmax(cuts, mean(rate) / 50) * spread, rep(phi, k), zero)
   })
 }
 
