@@ -35,6 +35,7 @@ check_covariance <- function(x, size, fun, arg) {
 # n draws from N(0, v), one per row; v may be singular.
 draw_normal <- function(n, v) {
   e <- eigen(v, symmetric = TRUE)
-  root <- e$vectors %*% (sqrt(pmax(e$values, 0)) * t(e$vectors))
+  values <- ifelse(e$values > 1e-14 * max(e$values), e$values, 0)
+  root <- e$vectors %*% (sqrt(values) * t(e$vectors))
   matrix(stats::rnorm(n * ncol(v)), n) %*% root
 }

@@ -8,7 +8,7 @@
 # theta = list(weights, means (K x D), covariances (D x D x K), coefficients (R x M x K),
 # noise (M x M x K)).
 
-# --- densities ---------------------------------------------------------------------------------
+# --- densities ---
 
 # log N(rows of x; rows of mean, v), zero for no columns
 oracle_normal_log_density <- function(x, mean, v) {
@@ -51,10 +51,11 @@ oracle_cwm_log_covariates <- function(x, theta) {
 
 # n x K matrix of log(weight_k p(x_i | k) p(y_i | x_i, k))
 oracle_cwm_log_joint <- function(x, w, y, theta) {
-  oracle_cwm_log_covariates(x, theta) + oracle_by_component(length(theta$weights), nrow(x), function(k) {
+  response <- oracle_by_component(length(theta$weights), nrow(x), function(k) {
     oracle_cwm_log_response(w, y, oracle_slice(theta$coefficients, k),
                             oracle_slice(theta$noise, k))
   })
+  oracle_cwm_log_covariates(x, theta) + response
 }
 
 # n x K matrix whose column k is f(k)
@@ -74,7 +75,7 @@ oracle_cwm_responsibilities <- function(x, w, y, theta) {
   exp(a - oracle_row_log_sum_exp(a))
 }
 
-# --- EM ----------------------------------------------------------------------------------------
+# --- EM ---
 
 # Covariances from responsibilities and means, by mclust's names: E equal or V varying volume,
 # E/V/I shape, E/V/I orientation.
@@ -170,7 +171,7 @@ oracle_cwm_df <- function(k, d, r, m, family = "VVV", noise = "free") {
   (k - 1) + k * d + covariance + k * r * m + m * (m + 1) / 2 * (if (noise == "equal") 1 else k)
 }
 
-# --- identity with the joint Gaussian mixture ------------------------------------------------------
+# --- identity with the joint Gaussian mixture ---
 
 # With w = (1, x), cwm VVV is the Gaussian mixture on (x, y) with mean (mu, B'(1, mu)) and
 # covariance blocks Sigma, Sigma A, A' Sigma A + Psi, where A is B without its intercept row.
@@ -222,7 +223,7 @@ oracle_gmm_log_likelihood <- function(z, joint) {
   sum(oracle_row_log_sum_exp(a))
 }
 
-# --- prediction, given the covariates only -----------------------------------------------------
+# --- prediction, given the covariates only ---
 
 oracle_cwm_predict_weights <- function(x, theta) {
   a <- oracle_cwm_log_covariates(x, theta)
@@ -268,7 +269,7 @@ oracle_cwm_predict_quantile <- function(x, w, prob, theta, response = 1) {
   }, 0)
 }
 
-# --- variational Bayes (Bishop 2006, chapter 10, with a regression added) --------------------------
+# --- variational Bayes (Bishop 2006, chapter 10, with a regression added) ---
 
 # Prior: list(weights = "dirichlet" | "stick_breaking", alpha (concentration of each component's
 # Dirichlet, or of the stick's Beta(1, alpha)), m0 (D), beta0, w0_inverse (D x D), nu0, b0 (R x M),
@@ -459,7 +460,7 @@ oracle_cwm_log_evidence <- function(x, w, y, prior) {
     oracle_log_wishart_constant(g$v_inverse, g$n)
 }
 
-# --- predictive under q: multivariate t (Bishop 10.81, and the same for the regression) -------------
+# --- predictive under q: multivariate t (Bishop 10.81, and the same for the regression) ---
 
 # log t(e; 0, precision, df) for rows of e; `scale` divides the precision row by row
 oracle_log_t <- function(e, precision, df, scale = 1) {

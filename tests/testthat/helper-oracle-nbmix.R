@@ -8,7 +8,7 @@
 # A parameter set `theta` is list(weights, means, dispersions, zero_weight), with
 # sum(weights) + zero_weight = 1.
 
-# --- density -----------------------------------------------------------------------------------
+# --- density ---
 
 # sum_{j < x} f(j), looked up in one cumulative table: no difference of large log-gammas anywhere.
 oracle_nb_sum_below <- function(x, f) {
@@ -59,7 +59,7 @@ oracle_nb_ratio_derivatives <- function(m, phi) {
        second = ifelse(u < 0.1, m^3 * second, closed$second))
 }
 
-# --- mixture -----------------------------------------------------------------------------------
+# --- mixture ---
 
 oracle_nb_theta <- function(weights, means, dispersions, zero_weight = 0) {
   list(weights = weights, means = means, dispersions = dispersions, zero_weight = zero_weight)
@@ -91,7 +91,7 @@ oracle_nb_responsibilities <- function(x, s, theta) {
   exp(a - oracle_log_sum_exp(a))
 }
 
-# --- EM ----------------------------------------------------------------------------------------
+# --- EM ---
 
 # mu that maximises sum r log NB(x; s mu, phi) at a given phi: the root of sum r (x - s mu)/(1 +
 # phi s mu), which falls in mu.
@@ -144,7 +144,7 @@ oracle_nb_em_step <- function(x, s, theta) {
   oracle_nb_m_step(x, s, resp, zero_inflated = theta$zero_weight > 0)
 }
 
-# --- maximum likelihood by general-purpose optimisation ------------------------------------------
+# --- maximum likelihood by general-purpose optimisation ---
 
 # Unconstrained coordinates: log weight ratios to the first component (point mass last), log means,
 # log dispersions.
@@ -181,7 +181,8 @@ oracle_nb_starts <- function(x, s, k, zero_inflated = FALSE) {
   zero <- if (zero_inflated) mean(x == 0) / 2 else 0
   lapply(c(0.01, 0.1, 1), function(phi) {
     spread <- seq(0.95, 1.05, length.out = k)
-    oracle_nb_theta(rep((1 - zero) / k, k), pmax(cuts, mean(rate) / 50) * spread, rep(phi, k), zero)
+    oracle_nb_theta(rep((1 - zero) / k, k), pmax(cuts, mean(rate) / 50) * spread, rep(phi, k),
+                    zero)
   })
 }
 
@@ -220,7 +221,7 @@ oracle_nb_try_poisson <- function(x, s, theta) {
   list(theta = theta, log_likelihood = value)
 }
 
-# --- observed information ------------------------------------------------------------------------
+# --- observed information ---
 
 # Natural coordinates for standard errors: the free weights (all but the last of the regular and
 # point-mass weights together), the means, then those dispersions that are not on the boundary.
@@ -307,7 +308,7 @@ oracle_nb_standard_errors <- function(x, s, theta, information = oracle_nb_infor
        zero_weight = if (theta$zero_weight > 0) w[k + 1] else 0)
 }
 
-# --- Cox-Reid adjustment, one component and an intercept only ------------------------------------
+# --- Cox-Reid adjustment, one component and an intercept only ---
 
 # Profile log likelihood in phi minus half the log of I(beta) = sum mu_i / (1 + phi mu_i), the
 # information in the log mean beta (Cox & Reid 1987). glmGamPoi damps the term by 0.99, and its
@@ -334,7 +335,7 @@ oracle_nb_cox_reid_mle <- function(x, s = 1, factor = 0.99) {
        value = oracle_nb_cox_reid(x, s, phi, factor))
 }
 
-# --- Gibbs: joint density and full conditionals --------------------------------------------------
+# --- Gibbs: joint density and full conditionals ---
 
 # Hierarchy: pi ~ Dirichlet(alpha), mu_k ~ inverse gamma(shape, rate) (conjugate given the latent
 # rates), log phi_k ~ N(m1, v1), lambda_i | z_i = k ~ Gamma(1/phi_k, 1/(phi_k mu_k)),
@@ -400,7 +401,7 @@ oracle_nb_log_cond_dispersion <- function(phi, k, x, s, state, prior, collapsed 
   sum(fit) + stats::dnorm(log(phi), prior$m1, sqrt(prior$v1), log = TRUE) - log(phi)
 }
 
-# --- variational bound ---------------------------------------------------------------------------
+# --- variational bound ---
 
 # Variational EM: q(z) categorical, q(pi) Dirichlet(dirichlet), and (log mu_k, log phi_k) at points
 # under normal priors, prior = list(m0, v0, m1, v1); pi ~ Dirichlet(alpha0/C) over the C columns of

@@ -32,7 +32,8 @@ test_that("without a response every family is mclust's", {
   on.exit(detach("package:mclust"))
   d <- gmm_data(faithful)
   for (family in c("EII", "VII", "EEI", "VVI", "EEE", "VVV")) {
-    other <- Mclust(faithful, 2, family, verbose = FALSE, control = emControl(tol = c(1e-10, 1e-10)))
+    other <- Mclust(faithful, 2, family, verbose = FALSE,
+                    control = emControl(tol = c(1e-10, 1e-10)))
     fit <- oracle_cwm_em(d$x, d$w, d$y, other$z, family)
     expect_equal(fit$log_likelihood, other$loglik, tolerance = 1e-6)
     expect_equal(oracle_cwm_df(2, 2, 1, 0, family), other$df)

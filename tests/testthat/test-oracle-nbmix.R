@@ -68,7 +68,7 @@ test_that("one component equals MASS::fitdistr", {
 })
 
 test_that("a second component on the same data never pays by BIC", {
-  skip_if_not(Sys.getenv("MIXOLOGY_EXTENDED_TESTS") == "true", "extended tests only")
+  skip_unless_extended()
   set.seed(1)
   x <- rnbinom(1000, 3, 1e-3)
   starts <- list(oracle_nb_theta(c(0.95, 0.05), c(3000, 2500), c(0.35, 0.01)))
