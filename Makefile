@@ -15,7 +15,7 @@ sources = DESCRIPTION NAMESPACE $(shell find R src data inst -type f \
   ! -name '*.o' ! -name '*.so' 2>/dev/null)
 CHECK_ARGS = --as-cran --no-manual
 
-.PHONY: all demo install test extended check asan fuzz bench lint document clean \
+.PHONY: all demo install test extended check asan fuzz slurm bench lint document clean \
   setup-run setup-test setup-check setup-bench setup-lint setup-fuzz setup-document
 
 all: install
@@ -24,7 +24,7 @@ setup-run setup-test setup-check setup-bench setup-lint setup-fuzz setup-documen
 	@sh tools/setup.sh $(patsubst setup-%,%,$@)
 
 install: setup-run
-	@$(MAKE) --no-print-directory $(installed)
+	@$(MAKE) -s --no-print-directory $(installed)
 
 $(installed): $(sources)
 	@mkdir -p $(library)
@@ -55,6 +55,10 @@ asan: setup-test
 
 fuzz: setup-fuzz
 	$(MAKE) -C tests/cpp fuzz
+
+# A real SLURM on this machine (needs root), to try the template and BiocParallel on.
+slurm: setup-test install
+	@$(with_library) sh tools/slurm.sh
 
 bench: setup-bench install
 	@$(with_library) Rscript tools/bench.R $(BENCH)
