@@ -39,7 +39,8 @@ class RMonitor : public Monitor {
 
   void checkpoint(int iteration, const Archive& state) override {
     if (!on_main_thread() || save_ == R_NilValue) return;
-    Rcpp::Function(save_)(iteration, to_list(state));
+    const Rcpp::Function save(save_);
+    save(iteration, to_list(state));
     last_checkpoint_ = seconds();
   }
 
@@ -64,7 +65,8 @@ class RMonitor : public Monitor {
   void report(double done, double total, double objective) {
     if (progress_ == R_NilValue || seconds() - last_report_ < 0.1) return;
     last_report_ = seconds();
-    Rcpp::Function(progress_)(done, total, objective);
+    const Rcpp::Function draw(progress_);
+    draw(done, total, objective);
   }
 
   const std::thread::id main_thread_ = std::this_thread::get_id();
