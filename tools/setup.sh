@@ -78,7 +78,8 @@ cran_install() {
   mkdir -p "$library"
   say "installing from CRAN's sources into .Rlib (this can take minutes): $*"
   log=$library/setup.log
-  MAKEFLAGS=-j2 Rscript --vanilla -e 'a <- commandArgs(TRUE)
+  # fs, which testthat needs, then builds without a system library
+  USE_BUNDLED_LIBUV=1 MAKEFLAGS=-j2 Rscript --vanilla -e 'a <- commandArgs(TRUE)
     if (identical(getOption("repos")[["CRAN"]], "@CRAN@"))
       options(repos = c(CRAN = "https://cloud.r-project.org"))
     options(timeout = 600)

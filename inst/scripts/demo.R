@@ -54,7 +54,8 @@ report_heading <- function(report, title, level = 3) {
 
 format_cells <- function(column) {
   if (is.numeric(column)) {
-    text <- format(signif(column, 4), trim = TRUE, digits = 4, drop0trailing = TRUE)
+    rounded <- ifelse(abs(column) < 1000, signif(column, 4), round(column, 1))
+    text <- vapply(rounded, format, "", digits = 15, big.mark = "")
   } else {
     text <- as.character(column)
   }
@@ -62,8 +63,9 @@ format_cells <- function(column) {
 }
 
 as_text_table <- function(data) {
+  if (length(dim(data)) == 2 && is.table(data)) data <- unclass(data)
   data <- as.data.frame(data, check.names = FALSE, stringsAsFactors = FALSE)
-  if (.row_names_info(data) > 0) data <- cbind(` ` = rownames(data), data)
+  if (is.character(attr(data, "row.names"))) data <- cbind(` ` = rownames(data), data)
   text <- data
   text[] <- lapply(data, format_cells)
   rownames(text) <- NULL
@@ -86,7 +88,8 @@ report_table <- function(report, data, caption = NULL) {
   numeric <- vapply(text, function(x) all(grepl("^[-+0-9.eE]*$", x)), TRUE)
   rows <- vapply(seq_len(nrow(text)), function(i) html_row(unlist(text[i, ]), numeric), "")
   add_html(
-    report, "<table>", if (length(caption)) c("<caption>", html_escape(caption), "</caption>"),
+    report, "<table>",
+    if (length(caption)) paste0("<caption>", html_escape(caption), "</caption>"),
     html_row(names(text), numeric, "th"), paste(rows, collapse = "\n"), "</table>"
   )
 }

@@ -288,8 +288,10 @@ oracle_mmash_summary <- function(state) {
     zero <- drop((sd == 0) %*% e$alpha)
     rbind(positive = positive, negative = 1 - zero - positive, zero = zero)
   })
-  pick <- function(name) t(matrix(vapply(each, function(e) e[name, ], numeric(ncol(each[[1]]))),
-                                  ncol(each[[1]])))
+  conditions <- ncol(each[[1]])
+  pick <- function(name) {
+    t(matrix(vapply(each, function(e) e[name, ], numeric(conditions)), conditions))
+  }
   positive <- pick("positive")
   negative <- pick("negative")
   sd <- t(apply(state$cov, 3, function(v) sqrt(diag(as.matrix(v)))))
