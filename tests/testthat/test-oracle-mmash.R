@@ -172,6 +172,26 @@ test_that("scaling, permuting and whitening change the answer as they must", {
   expect_equal(run(d$x, d$y %*% solve(r), white, diag(3)) %*% r, fit)
 })
 
+test_that("splitting a component leaves the answer alone", {
+  d <- mmash_case()
+  one <- oracle_mmash_sweep(d$x, d$y, matrix(0, 5, 3), d$prior, d$sigma)
+  split <- list(weights = c(0.1, 0.3, d$prior$weights[-1]), v = d$prior$v[, , c(1, 1, 2:5)])
+  two <- oracle_mmash_sweep(d$x, d$y, matrix(0, 5, 3), split, d$sigma)
+  expect_equal(one$mean, two$mean)
+  expect_equal(one$kl, two$kl)
+})
+
+test_that("with orthogonal variants one sweep is the marginal analysis of each", {
+  d <- mmash_case()
+  d$x <- qr.Q(qr(scale(d$x, scale = FALSE))) * 3
+  joint <- oracle_mmash_sweep(d$x, d$y, matrix(0, 5, 3), d$prior, d$sigma)
+  for (p in 1:5) {
+    alone <- oracle_mmash_sweep(d$x[, p, drop = FALSE], d$y, matrix(0, 1, 3), d$prior, d$sigma)
+    expect_equal(joint$mean[p, ], alone$mean[1, ])
+    expect_equal(oracle_mmash_summary(joint)$lfsr[p, ], oracle_mmash_summary(alone)$lfsr[1, ])
+  }
+})
+
 test_that("summaries are those of the mixture, its point mass included", {
   d <- mmash_case()
   state <- oracle_mmash_sweep(d$x, d$y, matrix(0, 5, 3), d$prior, d$sigma)
