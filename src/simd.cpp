@@ -26,11 +26,17 @@ struct KernelTable {
 }  // namespace
 }  // namespace mixology
 
-// Windows is left at the baseline: its ABI keeps the stack aligned to 16 bytes only, and GCC
-// there spills wider registers with aligned moves (GCC bug 54412).
-#if defined(__x86_64__) && !defined(_WIN32) && !defined(MIXOLOGY_NO_CLONES) && \
-    (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__) && !defined(MIXOLOGY_NO_CLONES) && (defined(__GNUC__) || defined(__clang__))
 #define MIXOLOGY_X86_LEVELS 1
+// The Windows ABI keeps the stack aligned to 16 bytes only, and GCC there spills wider registers
+// with aligned moves (GCC bug 54412): the new instructions on short registers are safe.
+#ifdef _WIN32
+#define MIXOLOGY_AVX2_BYTES 16
+#define MIXOLOGY_AVX512_BYTES 16
+#else
+#define MIXOLOGY_AVX2_BYTES 32
+#define MIXOLOGY_AVX512_BYTES 64
+#endif
 #endif
 
 #define MIXOLOGY_SIMD_NAMESPACE simd_baseline
@@ -46,19 +52,19 @@ struct KernelTable {
 #pragma GCC target("avx2,fma")
 #endif
 #define MIXOLOGY_SIMD_NAMESPACE simd_avx2
-#define MIXOLOGY_SIMD_BYTES 32
+#define MIXOLOGY_SIMD_BYTES MIXOLOGY_AVX2_BYTES
 #include "core/simd_kernels.h"
 #ifdef __clang__
 #pragma clang attribute pop
-#pragma clang attribute push( \
-    __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl"))), \
+                             apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl")
 #endif
 #define MIXOLOGY_SIMD_NAMESPACE simd_avx512
-#define MIXOLOGY_SIMD_BYTES 64
+#define MIXOLOGY_SIMD_BYTES MIXOLOGY_AVX512_BYTES
 #include "core/simd_kernels.h"
 #ifdef __clang__
 #pragma clang attribute pop
@@ -99,9 +105,7 @@ Dispatch& dispatch() {
   return instance;
 }
 
-const KernelTable& kernels() {
-  return *dispatch().kernels.load(std::memory_order_relaxed);
-}
+const KernelTable& kernels() { return *dispatch().kernels.load(std::memory_order_relaxed); }
 
 }  // namespace
 
@@ -131,9 +135,12 @@ Level set_level(Level wanted) {
 
 const char* level_name(Level level) {
   switch (level) {
-    case Level::avx512: return "avx512";
-    case Level::avx2: return "avx2";
-    default: return "baseline";
+    case Level::avx512:
+      return "avx512";
+    case Level::avx2:
+      return "avx2";
+    default:
+      return "baseline";
   }
 }
 

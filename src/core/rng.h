@@ -114,9 +114,11 @@ class Rng {
     return mean < 10.0 ? poisson_by_inversion(mean) : poisson_by_rejection(mean);
   }
 
-  // Variance mean + dispersion * mean^2; dispersion = 0 is the Poisson.
+  // Variance mean + dispersion * mean^2; dispersion = 0 is the Poisson, and no double tells
+  // dispersions below 1e-100 from it.
   double negative_binomial(double mean, double dispersion) {
-    if (dispersion == 0.0 || mean == 0.0) return poisson(mean);
+    check(dispersion >= 0.0, "negative binomial dispersion must be non-negative");
+    if (dispersion < 1e-100 || mean == 0.0) return poisson(mean);
     return poisson(mean * dispersion * gamma_unit(1.0 / dispersion));
   }
 

@@ -42,11 +42,11 @@ void vlgamma_diff(const double* x, const double* r, double* y, std::size_t n);
 void vlgamma_diff(const double* x, double r, double* y, std::size_t n);
 
 double vsum(const double* x, std::size_t n);
-double dot(const double* x, const double* y, std::size_t n);                      // sum x y
+double dot(const double* x, const double* y, std::size_t n);  // sum x y
 double weighted_dot(const double* w, const double* x, const double* y, std::size_t n);
 double weighted_square_sum(const double* w, const double* x, double center,
-                           std::size_t n);                          // sum w (x - center)^2
-void axpy(double a, const double* x, double* y, std::size_t n);     // y += a x
+                           std::size_t n);                       // sum w (x - center)^2
+void axpy(double a, const double* x, double* y, std::size_t n);  // y += a x
 
 // log sum_i exp(x_i): -Inf for an empty sum.
 double vlog_sum_exp(const double* x, std::size_t n);
@@ -61,8 +61,8 @@ namespace simd {
 
 enum class Level { baseline, avx2, avx512 };
 
-Level level();                 // in use
-Level best_level();            // the highest this processor and build can run
+Level level();                  // in use
+Level best_level();             // the highest this processor and build can run
 Level set_level(Level wanted);  // main thread only; returns what is then in use
 const char* level_name(Level level);
 

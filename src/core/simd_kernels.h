@@ -3,9 +3,7 @@
 //   MIXOLOGY_SIMD_BYTES       bytes of one vector register,
 // and so without an include guard. Nothing here may instantiate an inline function of the
 // standard library: the linker might keep a copy that only newer processors can run.
-//
-// Each array kernel has one body that serves whole blocks and, through a padded buffer, the
-// last partial one: the same instructions whatever the position of an element.
+// Functions of one vector are here; simd_arrays.h, included at the end, walks over arrays.
 
 namespace mixology {
 namespace MIXOLOGY_SIMD_NAMESPACE {
@@ -47,12 +45,30 @@ MIXOLOGY_INLINE bool any(I mask) {
   return all != 0;
 }
 
-// Not a template: those are instantiated at the end of the file, outside the instruction set.
-MIXOLOGY_INLINE V polynomial(const double* c, int n, V u) {
-  V value = splat(c[n - 1]);
-  MIXOLOGY_UNROLL
-  for (int k = n - 2; k >= 0; --k) value = value * u + c[k];
-  return value;
+// Estrin's scheme: half as deep as Horner's, for the processor to overlap. (Functions for each
+// length, not a template: those are instantiated at the end of the file, outside the
+// instruction set.)
+MIXOLOGY_INLINE V polynomial7(const double* c, V u) {
+  const V u2 = u * u;
+  const V low = (c[0] + u * c[1]) + u2 * (c[2] + u * c[3]);
+  return low + (u2 * u2) * ((c[4] + u * c[5]) + u2 * c[6]);
+}
+MIXOLOGY_INLINE V polynomial8(const double* c, V u, V u2, V u4) {
+  const V low = (c[0] + u * c[1]) + u2 * (c[2] + u * c[3]);
+  const V high = (c[4] + u * c[5]) + u2 * (c[6] + u * c[7]);
+  return low + u4 * high;
+}
+MIXOLOGY_INLINE V polynomial9(const double* c, V u) {
+  const V u2 = u * u;
+  const V u4 = u2 * u2;
+  return polynomial8(c, u, u2, u4) + (u4 * u4) * c[8];
+}
+MIXOLOGY_INLINE V polynomial19(const double* c, V u) {
+  const V u2 = u * u;
+  const V u4 = u2 * u2;
+  const V u8 = u4 * u4;
+  const V high = polynomial8(c + 8, u, u2, u4) + u8 * ((c[16] + u * c[17]) + u2 * c[18]);
+  return polynomial8(c, u, u2, u4) + u8 * high;
 }
 
 // ---- exponential -------------------------------------------------------------------------
@@ -66,7 +82,7 @@ MIXOLOGY_INLINE V exp_v(V x) {
   const V shifted = x * 1.4426950408889634 + magic;
   const V k = shifted - magic;
   const V r = (x - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
-  const V value = 1.0 + (r + r * r * (0.5 + r * polynomial(kExp, 9, r)));
+  const V value = 1.0 + (r + r * r * (0.5 + r * polynomial9(kExp, r)));
   const U biased = (U)shifted - 0x4338000000000000ULL + 4096;  // k + 4096, so positive
   const U half = biased >> 1;
   const V scale_a = (V)((half - (2048 - 1023)) << 52);
@@ -85,7 +101,7 @@ MIXOLOGY_INLINE V log_normal_v(V x, V small) {
   const V s = f / (2.0 + f);
   const V z = s * s;
   const V half_square = 0.5 * f * f;
-  const V series = z * polynomial(kLog, 7, z);
+  const V series = z * polynomial7(kLog, z);
   return k * 0x1.62e42feep-1 -
          ((half_square - (s * (half_square + series) + (k * 0x1.a39ef35793c76p-33 + small))) - f);
 }
@@ -143,10 +159,10 @@ MIXOLOGY_INLINE V lgamma_v(V x) {
   y = select(x < 1.5, y + 1.0, y);
   y = select(x < 0.5, y + 1.0, y);
   const V z = y - 2.0;
-  const V near = z * polynomial(kLgammaNearTwo, 19, z);
+  const V near = z * polynomial19(kLgammaNearTwo, z);
   const V log_part = log_v(select(low, ratio, x));
   const V inverse = 1.0 / x;
-  const V series = inverse * polynomial(kStirling, 9, inverse * inverse);
+  const V series = inverse * polynomial9(kStirling, inverse * inverse);
   const V far = (x - 0.5) * log_part - x + kHalfLogTwoPi + series;
   V out = select(low, select(x < 1.5, near - log_part, near + log_part), far);
   out = select((x == 0.0) | (x == kInf), splat(kInf), out);
@@ -175,7 +191,7 @@ MIXOLOGY_INLINE V digamma_v(V x) {
   const Rising r = rising_eight_derivatives(select(low, x, splat(1.0)));
   const V inverse = 1.0 / a;
   const V u = inverse * inverse;
-  V y = (log_v(a) - 0.5 * inverse) - u * polynomial(kDigamma, 9, u);
+  V y = (log_v(a) - 0.5 * inverse) - u * polynomial9(kDigamma, u);
   y = select(low, y - r.d1 / r.p, y);
   y = select(x == 0.0, splat(-kInf), y);
   y = select(x == kInf, x, y);
@@ -190,7 +206,7 @@ MIXOLOGY_INLINE V trigamma_v(V x) {
   const V slope = r.d1 / r.p;
   const V inverse = 1.0 / a;
   const V u = inverse * inverse;
-  V y = inverse + u * (0.5 + inverse * polynomial(kTrigamma, 9, u));
+  V y = inverse + u * (0.5 + inverse * polynomial9(kTrigamma, u));
   y = select(low, y + (slope * slope - r.d2 / r.p), y);
   y = select(x < 1e-150, 1.0 / (x * x), y);  // where P'^2 overflows
   y = select(x == kInf, V{}, y);
@@ -201,13 +217,13 @@ MIXOLOGY_INLINE V trigamma_v(V x) {
 // standing for r and x + r, raised by 8 where below 8, and t = (b - a) / a,
 //   (b - a) log b + a (log(1 + t) - t) - log(1 + t) / 2 + series(b) - series(a).
 MIXOLOGY_INLINE V lgamma_diff_v(V x, V r) {
-  // r + j and the product stay in range for r < 1e30; above, no count up to 8 matters
+  // For r < 1e30 the product stays in range; above, the other way is as good.
   V product = r;
   MIXOLOGY_UNROLL
   for (int j = 1; j < 8; ++j) product = select(x > (double)j, product * (r + (double)j), product);
   const V whole = (x + 0x1p52) - 0x1p52;
-  const I small = (x <= 8.0) & (x >= 1.0) & (x == whole) & (r < 1e30);
-  V y = log_v(product);
+  const I small = (x <= 8.0) & (x == whole) & (r < 1e30);
+  V wide = V{};
   if (any(~small)) {
     const V total = x + r;
     const I low_a = r < 8.0;
@@ -216,258 +232,30 @@ MIXOLOGY_INLINE V lgamma_diff_v(V x, V r) {
     const V b = select(low_b, total + 8.0, total);
     const V rise_a = select(low_a, rising_eight(r), splat(1.0));
     const V rise_b = select(low_b, rising_eight(total), splat(1.0));
+    product = select(small, product, rise_a / rise_b);
     const V gap = select(low_a == low_b, x, b - a);
     const V t = gap / a;
-    const V log1p_t = log1p_v(t);
+    const V u = 1.0 + t;
+    const V log1p_t = log_normal_v(u, (t - (u - 1.0)) / u);
     // log(1 + t) - t by 2 atanh(s), s = t / (2 + t), where cancellation would hurt
     const V s = t / (2.0 + t);
     const V z = s * s;
-    const V near = s * (z * polynomial(kLog, 7, z) - t);
+    const V near = s * (z * polynomial7(kLog, z) - t);
     const V minus_t = select((t > -0.29) & (t < 0.41), near, log1p_t - t);
     const V inverse_a = 1.0 / a;
     const V inverse_b = 1.0 / b;
-    const V series = inverse_b * polynomial(kStirling, 9, inverse_b * inverse_b) -
-                     inverse_a * polynomial(kStirling, 9, inverse_a * inverse_a);
-    V wide = gap * log_v(b) + a * minus_t - 0.5 * log1p_t + series;
-    wide = wide + log_v(rise_a / rise_b);
-    wide = select(r >= 1e100, x * log_v(r), wide);
-    y = select(small, y, wide);
+    const V series = inverse_b * polynomial9(kStirling, inverse_b * inverse_b) -
+                     inverse_a * polynomial9(kStirling, inverse_a * inverse_a);
+    wide = gap * log_normal_v(b, V{}) + a * minus_t - 0.5 * log1p_t + series;
   }
-  y = select(x == 0.0, V{}, y);
-  y = select((x >= 0.0) & (r > 0.0), y, splat(__builtin_nan("")));
-  return y;
+  const V y = log_v(product) + select(small, V{}, wide);
+  V out = select((x == kInf) | (r == kInf), splat(kInf), y);
+  out = select(x == 0.0, V{}, out);
+  return select((x >= 0.0) & (r > 0.0), out, splat(__builtin_nan("")));
 }
-
-// ---- arrays ------------------------------------------------------------------------------
-
-// One body for whole blocks and for the padded tail, so that both are the same instructions.
-#define MIXOLOGY_UNARY_KERNEL(name, function, pad)                        \
-  static void name(const double* x, double* y, std::size_t n) {           \
-    double buffer[kWidth];                                                \
-    for (std::size_t i = 0; i < n; i += kWidth) {                         \
-      const std::size_t m = n - i;                                        \
-      const double* from = x + i;                                         \
-      double* to = y + i;                                                 \
-      if (__builtin_expect(m < kWidth, 0)) {                              \
-        for (std::size_t j = 0; j < kWidth; ++j) buffer[j] = pad;         \
-        for (std::size_t j = 0; j < m; ++j) buffer[j] = x[i + j];         \
-        from = to = buffer;                                               \
-      }                                                                   \
-      store(to, function(load(from)));                                    \
-      if (__builtin_expect(to == buffer, 0)) {                            \
-        for (std::size_t j = 0; j < m; ++j) y[i + j] = buffer[j];         \
-      }                                                                   \
-    }                                                                     \
-  }
-MIXOLOGY_UNARY_KERNEL(exp_array, exp_v, 0.0)
-MIXOLOGY_UNARY_KERNEL(log_array, log_v, 1.0)
-MIXOLOGY_UNARY_KERNEL(log1p_array, log1p_v, 0.0)
-MIXOLOGY_UNARY_KERNEL(log1pexp_array, log1pexp_v, 0.0)
-MIXOLOGY_UNARY_KERNEL(lgamma_array, lgamma_v, 1.0)
-MIXOLOGY_UNARY_KERNEL(digamma_array, digamma_v, 1.0)
-MIXOLOGY_UNARY_KERNEL(trigamma_array, trigamma_v, 1.0)
-#undef MIXOLOGY_UNARY_KERNEL
-
-// r_stride is 1, or 0 for one r shared by all.
-static void lgamma_diff_array(const double* x, const double* r, std::size_t r_stride, double* y,
-                              std::size_t n) {
-  double buffer[kWidth], r_buffer[kWidth];
-  for (std::size_t j = 0; j < kWidth; ++j) r_buffer[j] = r_stride == 0 && n > 0 ? r[0] : 1.0;
-  for (std::size_t i = 0; i < n; i += kWidth) {
-    const std::size_t m = n - i;
-    const double* from = x + i;
-    const double* r_from = r_stride == 0 ? r_buffer : r + i;
-    double* to = y + i;
-    if (__builtin_expect(m < kWidth, 0)) {
-      for (std::size_t j = 0; j < kWidth; ++j) buffer[j] = 1.0;
-      for (std::size_t j = 0; j < m; ++j) buffer[j] = x[i + j];
-      for (std::size_t j = 0; j < m; ++j) r_buffer[j] = r[(i + j) * r_stride];
-      from = to = buffer;
-      r_from = r_buffer;
-    }
-    store(to, lgamma_diff_v(load(from), load(r_from)));
-    if (__builtin_expect(to == buffer, 0)) {
-      for (std::size_t j = 0; j < m; ++j) y[i + j] = buffer[j];
-    }
-  }
-}
-
-// ---- sums --------------------------------------------------------------------------------
-
-// Sixteen partial sums whatever the register width, added pairwise at the end: the order of
-// the additions is the same for every instruction set.
-constexpr std::size_t kLanes = 16;
-constexpr std::size_t kParts = kLanes / kWidth;
-
-MIXOLOGY_INLINE double collapse(const V* part) {
-  double lane[kLanes];
-  MIXOLOGY_UNROLL
-  for (std::size_t p = 0; p < kParts; ++p) store(lane + p * kWidth, part[p]);
-  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) lane[j] += lane[j + half];
-  }
-  return lane[0];
-}
-
-// `term` reads its operands at an offset; the tail reads them from buffers padded with zeros.
-#define MIXOLOGY_REDUCTION(n_arrays, term)                                            \
-  V part[kParts];                                                                     \
-  double buffer[n_arrays][kLanes];                                                    \
-  MIXOLOGY_UNROLL \
-  for (std::size_t p = 0; p < kParts; ++p) part[p] = V{};                             \
-  for (std::size_t i = 0; i < n; i += kLanes) {                                       \
-    const double* from[n_arrays];                                                     \
-    MIXOLOGY_UNROLL \
-    for (std::size_t a = 0; a < n_arrays; ++a) from[a] = arrays[a] + i;               \
-    if (__builtin_expect(n - i < kLanes, 0)) {                                        \
-      MIXOLOGY_UNROLL \
-      for (std::size_t a = 0; a < n_arrays; ++a) {                                    \
-        for (std::size_t j = 0; j < kLanes; ++j) {                                    \
-          buffer[a][j] = i + j < n ? arrays[a][i + j] : 0.0;                          \
-        }                                                                             \
-        from[a] = buffer[a];                                                          \
-      }                                                                               \
-    }                                                                                 \
-    MIXOLOGY_UNROLL \
-    for (std::size_t p = 0; p < kParts; ++p) {                                        \
-      const std::size_t o = p * kWidth;                                               \
-      part[p] = part[p] + (term);                                                     \
-    }                                                                                 \
-  }                                                                                   \
-  return collapse(part)
-
-static double sum_array(const double* x, std::size_t n) {
-  const double* arrays[1] = {x};
-  MIXOLOGY_REDUCTION(1, load(from[0] + o));
-}
-static double dot_array(const double* x, const double* y, std::size_t n) {
-  const double* arrays[2] = {x, y};
-  MIXOLOGY_REDUCTION(2, load(from[0] + o) * load(from[1] + o));
-}
-static double weighted_dot_array(const double* w, const double* x, const double* y,
-                                 std::size_t n) {
-  const double* arrays[3] = {w, x, y};
-  MIXOLOGY_REDUCTION(3, load(from[0] + o) * load(from[1] + o) * load(from[2] + o));
-}
-static double weighted_square_array(const double* w, const double* x, double center,
-                                    std::size_t n) {
-  const double* arrays[2] = {w, x};
-  MIXOLOGY_REDUCTION(2, load(from[0] + o) * (load(from[1] + o) - center) *
-                            (load(from[1] + o) - center));
-}
-#undef MIXOLOGY_REDUCTION
-
-static void axpy_array(double a, const double* x, double* y, std::size_t n) {
-  double x_buffer[kWidth], y_buffer[kWidth];
-  for (std::size_t i = 0; i < n; i += kWidth) {
-    const std::size_t m = n - i;
-    const double* from = x + i;
-    double* to = y + i;
-    if (__builtin_expect(m < kWidth, 0)) {
-      for (std::size_t j = 0; j < kWidth; ++j) x_buffer[j] = j < m ? x[i + j] : 0.0;
-      for (std::size_t j = 0; j < kWidth; ++j) y_buffer[j] = j < m ? y[i + j] : 0.0;
-      from = x_buffer;
-      to = y_buffer;
-    }
-    store(to, load(to) + a * load(from));
-    if (__builtin_expect(to == y_buffer, 0)) {
-      for (std::size_t j = 0; j < m; ++j) y[i + j] = y_buffer[j];
-    }
-  }
-}
-
-static double log_sum_exp_array(const double* x, std::size_t n) {
-  V top_v = splat(-kInf);
-  double top = -kInf;
-  std::size_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) top_v = larger(load(x + i), top_v);
-  for (; i < n; ++i) top = x[i] > top ? x[i] : top;
-  for (std::size_t j = 0; j < kWidth; ++j) top = top_v[j] > top ? top_v[j] : top;
-  const double center = top == -kInf || top == kInf ? 0.0 : top;
-  double buffer[kLanes];
-  V part[kParts];
-  MIXOLOGY_UNROLL
-  for (std::size_t p = 0; p < kParts; ++p) part[p] = V{};
-  for (i = 0; i < n; i += kLanes) {
-    const double* from = x + i;
-    if (__builtin_expect(n - i < kLanes, 0)) {
-      for (std::size_t j = 0; j < kLanes; ++j) buffer[j] = i + j < n ? x[i + j] : -kInf;
-      from = buffer;
-    }
-    MIXOLOGY_UNROLL
-    for (std::size_t p = 0; p < kParts; ++p) {
-      part[p] = part[p] + exp_v(load(from + p * kWidth) - center);
-    }
-  }
-  double total = collapse(part);
-  log_array(&total, &total, 1);
-  return center + total;
-}
-
-// ---- rows of a column-major matrix -------------------------------------------------------
-
-// Softmax when probabilities is not null (it may be x itself), and log normalisers when lse
-// is not null. A block is kWidth rows; the last one goes through gathered columns.
-MIXOLOGY_INLINE void row_block(const double* x, std::size_t rows, std::size_t k, std::size_t ld,
-                               double* probabilities, double* lse) {
-  double buffer[kWidth];
-  const bool whole = rows == kWidth;
-  for (std::size_t j = 0; j < kWidth; ++j) buffer[j] = 0.0;
-#define MIXOLOGY_ROWS(pointer) \
-  (whole ? (pointer) : (__builtin_memcpy(buffer, (pointer), rows * sizeof(double)), buffer))
-  V top = splat(-kInf);
-  for (std::size_t c = 0; c < k; ++c) top = larger(load(MIXOLOGY_ROWS(x + c * ld)), top);
-  const V center = select(absolute(top) == kInf, V{}, top);
-  V total = V{};
-  for (std::size_t c = 0; c < k; ++c) {
-    const V e = exp_v(load(MIXOLOGY_ROWS(x + c * ld)) - center);
-    total = total + e;
-    if (probabilities != nullptr) {
-      double* to = probabilities + c * ld;
-      store(whole ? to : buffer, e);
-      if (!whole) __builtin_memcpy(to, buffer, rows * sizeof(double));
-    }
-  }
-  if (probabilities != nullptr) {
-    for (std::size_t c = 0; c < k; ++c) {
-      double* to = probabilities + c * ld;
-      const V p = load(MIXOLOGY_ROWS(to)) / total;
-      store(whole ? to : buffer, p);
-      if (!whole) __builtin_memcpy(to, buffer, rows * sizeof(double));
-    }
-  }
-  if (lse != nullptr) {
-    store(whole ? lse : buffer, center + log_v(total));
-    if (!whole) __builtin_memcpy(lse, buffer, rows * sizeof(double));
-  }
-#undef MIXOLOGY_ROWS
-}
-
-static void rows_array(const double* x, std::size_t n, std::size_t k, std::size_t ld,
-                       double* probabilities, double* lse) {
-  for (std::size_t i = 0; i < n; i += kWidth) {
-    const std::size_t rows = n - i < kWidth ? n - i : kWidth;
-    row_block(x + i, rows, k, ld, probabilities == nullptr ? nullptr : probabilities + i,
-              lse == nullptr ? nullptr : lse + i);
-  }
-}
-
-#undef MIXOLOGY_VECTOR
-#undef MIXOLOGY_INLINE
-#undef MIXOLOGY_UNROLL
 
 }  // namespace
-
-const KernelTable* table() {
-  static const KernelTable kernels = {
-      exp_array,     log_array,         log1p_array, log1pexp_array,     lgamma_array,
-      digamma_array, trigamma_array,    lgamma_diff_array, sum_array,    dot_array,
-      weighted_dot_array, weighted_square_array, axpy_array, log_sum_exp_array, rows_array};
-  return &kernels;
-}
-
 }  // namespace MIXOLOGY_SIMD_NAMESPACE
 }  // namespace mixology
 
-#undef MIXOLOGY_SIMD_NAMESPACE
-#undef MIXOLOGY_SIMD_BYTES
+#include "simd_arrays.h"

@@ -49,9 +49,8 @@ inline double log1pmx(double t) {
 inline double log1p_over(double t) { return t == 0.0 ? 1.0 : std::log1p(t) / t; }
 
 inline double log_sum_exp(double a, double b) {
-  const double top = std::max(a, b);
-  if (top == -kInfinity || top == kInfinity) return top;
-  return top + std::log1p(std::exp(std::min(a, b) - top));
+  if (a == b) return a + kLog2;  // equal infinities too
+  return std::max(a, b) + std::log1p(std::exp(-std::fabs(a - b)));
 }
 
 // log sum_i exp(x_i); -Inf for the empty sum, NaN when any term is NaN.
@@ -137,8 +136,7 @@ inline double trigamma(double x) {
   for (; x < detail::kAsymptotic; x += 1.0) shift += 1.0 / (x * x);
   const double inverse = 1.0 / x;
   const double u = inverse * inverse;
-  return shift + inverse +
-         u * (0.5 + inverse * detail::polynomial(detail::kTrigamma, 9, u));
+  return shift + inverse + u * (0.5 + inverse * detail::polynomial(detail::kTrigamma, 9, u));
 }
 
 // log Gamma_p(a), the multivariate gamma function, for a > (p - 1) / 2.
@@ -159,10 +157,10 @@ inline double lgamma_diff_tail(double x, double a, double b) {
   const double t = x / a;
   const double u = 1.0 / (b * b);
   const double v = 1.0 / (a * a);
-  // q(u) / b - q(v) / a = [q(u) - q(v)] / b + q(v) (1 / b - 1 / a); u - v = -x (a + b) u v
-  const double series =
-      -x * (a + b) * u * v * divided_difference(kStirling, 9, u, v) / b -
-      polynomial(kStirling, 9, v) * (x / a / b);
+  // q(u) / b - q(v) / a = [q(u) - q(v)] / b + q(v) (1 / b - 1 / a); u - v = -x (a + b) u v,
+  // written so that nothing overflows before it is divided
+  const double series = -(x / b) * ((a + b) / b) * v * divided_difference(kStirling, 9, u, v) / b -
+                        polynomial(kStirling, 9, v) * (x / a / b);
   return a * log1pmx(t) - 0.5 * std::log1p(t) + series;
 }
 
@@ -183,16 +181,18 @@ inline double lgamma_diff(double x, double r) {
   double gap = x;
   double log_ratio = 0.0;
   if (r < detail::kAsymptotic) {
+    const bool both = b < detail::kAsymptotic;
     double product = 1.0;
-    double a = r;
-    if (b >= detail::kAsymptotic) {
-      for (; a < detail::kAsymptotic; a += 1.0) product *= a;
-      log_ratio = std::log(product);
-      gap = b - a;
-    } else {
-      for (; a < detail::kAsymptotic; a += 1.0, b += 1.0) log_ratio -= std::log1p(x / a);
+    for (; r < detail::kAsymptotic; r += 1.0) {
+      if (both && x < 0.5) {
+        log_ratio -= std::log1p(x / r);
+      } else {
+        product *= both ? r / b : r;
+      }
+      if (both) b += 1.0;
     }
-    r = a;
+    log_ratio += std::log(product);
+    if (!both) gap = b - r;
   }
   return log_ratio + (gap * std::log(b) + detail::lgamma_diff_tail(gap, r, b));
 }
@@ -206,12 +206,10 @@ inline double digamma_diff(double x, double r) {
   const double b = x + r;
   const double u = 1.0 / (b * b);
   const double v = 1.0 / (r * r);
-  const double vu = u * v;
   // -[u q(u) - v q(v)] = -(u - v) [q(v) + u q[u, v]], u - v = -x (r + b) u v
-  const double series =
-      x * (r + b) * vu *
-      (detail::polynomial(detail::kDigamma, 9, v) +
-       u * detail::divided_difference(detail::kDigamma, 9, u, v));
+  const double series = (x / b) * ((r + b) / b) * v *
+                        (detail::polynomial(detail::kDigamma, 9, v) +
+                         u * detail::divided_difference(detail::kDigamma, 9, u, v));
   return shift + (std::log1p(x / r) + 0.5 * x / r / b + series);
 }
 
@@ -227,14 +225,13 @@ inline double trigamma_diff(double x, double r) {
   const double b = x + r;
   const double u = 1.0 / (b * b);
   const double v = 1.0 / (r * r);
-  const double gap = x / r / b;             // 1/r - 1/b
+  const double gap = x / r / b;  // 1/r - 1/b
   const double sum = 1.0 / r + 1.0 / b;
   // u q(u) / b - v q(v) / r with q the series of 6.4.12
-  const double product_slope =
-      detail::polynomial(detail::kTrigamma, 9, v) +
-      u * detail::divided_difference(detail::kTrigamma, 9, u, v);
-  const double series = -gap * sum * product_slope / b -
-                        v * detail::polynomial(detail::kTrigamma, 9, v) * gap;
+  const double product_slope = detail::polynomial(detail::kTrigamma, 9, v) +
+                               u * detail::divided_difference(detail::kTrigamma, 9, u, v);
+  const double series =
+      -gap * sum * product_slope / b - v * detail::polynomial(detail::kTrigamma, 9, v) * gap;
   return shift - gap - 0.5 * gap * sum + series;
 }
 
@@ -291,8 +288,13 @@ inline double log_negative_binomial(double x, double mean, double dispersion) {
   // Below 1e-100 the result is that of the Poisson to the last bit, and 1 / phi may overflow.
   if (dispersion < 1e-100) return log_poisson(x, mean);
   const double scaled_mean = dispersion * mean;
-  if (x == 0.0) return -mean * log1p_over(scaled_mean);
   const double r = 1.0 / dispersion;
+  if (dispersion > 1e100 || scaled_mean > 1e200) {  // where phi x or phi m may overflow
+    const double log_total = std::log(mean + r);
+    return lgamma_diff(x, r) - log_gamma(x + 1.0) + x * (std::log(mean) - log_total) +
+           r * (std::log(r) - log_total);
+  }
+  if (x == 0.0) return -mean * log1p_over(scaled_mean);
   const double scaled_x = dispersion * x;
   const double odds = (1.0 + scaled_x) / (1.0 + scaled_mean);
   const double distance = (mean - x) / (1.0 + scaled_mean);
@@ -308,16 +310,30 @@ inline double log_normal_pdf(double z) { return -0.5 * z * z - kHalfLog2Pi; }
 inline double normal_pdf(double z) { return std::exp(log_normal_pdf(z)); }
 inline double normal_cdf(double z) { return 0.5 * std::erfc(-z * 0.707106781186547524401); }
 
-// log Phi(z): by erfc, and below z = -20 by the asymptotic series of Mills' ratio
-// (Abramowitz and Stegun 26.2.12).
+namespace detail {
+
+// -z Phi(z) / phi(z) - 1 for z < -20, by the asymptotic series of Mills' ratio (Abramowitz and
+// Stegun 26.2.12).
+inline double mills_series(double z) {
+  const double u = 1.0 / (z * z);
+  double series = 0.0;
+  for (int k = 19; k >= 1; k -= 2) series = -u * k * (1.0 + series);
+  return series;
+}
+
+}  // namespace detail
+
 inline double log_normal_cdf(double z) {
   if (z > -1.0) return std::log1p(-normal_cdf(-z));
   if (z > -20.0) return std::log(normal_cdf(z));
   if (z == -kInfinity || std::isnan(z)) return z;
-  const double u = 1.0 / (z * z);
-  double series = 0.0;
-  for (int k = 19; k >= 1; k -= 2) series = -u * k * (1.0 + series);
-  return log_normal_pdf(z) - std::log(-z) + std::log1p(series);
+  return log_normal_pdf(z) - std::log(-z) + std::log1p(detail::mills_series(z));
+}
+
+// Phi(z) / phi(z), the reciprocal slope of log Phi.
+inline double mills_ratio(double z) {
+  if (z < -20.0) return -(1.0 + detail::mills_series(z)) / z;
+  return normal_cdf(z) / normal_pdf(z);
 }
 
 // z with log Phi(z) = log_p: the start 26.2.23, then Newton on the log scale, where the
@@ -331,10 +347,10 @@ inline double normal_quantile_log(double log_p) {
   const double target = upper ? log1mexp(log_p) : log_p;
   const double t = std::sqrt(-2.0 * target);
   double z = (2.515517 + t * (0.802853 + t * 0.010328)) /
-                 (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t;
+                 (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))) -
+             t;
   for (int step = 0; step < 4; ++step) {
-    const double value = log_normal_cdf(z);
-    z -= (value - target) * std::exp(value - log_normal_pdf(z));
+    z -= (log_normal_cdf(z) - target) * mills_ratio(z);
   }
   return upper ? -z : z;
 }

@@ -23,8 +23,9 @@ inline Real digamma(Real x) {
   const Real u = 1 / (x * x);
   return std::log(x) - 1 / (2 * x) -
          u * (1.0L / 12 -
-              u * (1.0L / 120 - u * (1.0L / 252 - u * (1.0L / 240 - u * (1.0L / 132 -
-                  u * (691.0L / 32760)))))) - shift;
+              u * (1.0L / 120 -
+                   u * (1.0L / 252 - u * (1.0L / 240 - u * (1.0L / 132 - u * (691.0L / 32760)))))) -
+         shift;
 }
 
 inline Real trigamma(Real x) {
@@ -32,8 +33,10 @@ inline Real trigamma(Real x) {
   for (; x < 40; x += 1) shift += 1 / (x * x);
   const Real u = 1 / (x * x);
   return shift + 1 / x + u / 2 +
-         u / x * (1.0L / 6 - u * (1.0L / 30 - u * (1.0L / 42 - u * (1.0L / 30 - u * (5.0L / 66 -
-             u * (691.0L / 2730))))));
+         u / x *
+             (1.0L / 6 -
+              u * (1.0L / 30 -
+                   u * (1.0L / 42 - u * (1.0L / 30 - u * (5.0L / 66 - u * (691.0L / 2730))))));
 }
 
 // Sums over the factors r + j of the rising factorial, for counts x.

@@ -96,7 +96,9 @@ TEST_CASE("log and log1p are within two units in the last place", "[simd]") {
 }
 
 TEST_CASE("log1pexp is within two units in the last place", "[simd]") {
-  const auto f = [](Real x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); };
+  const auto f = [](Real x) {
+    return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+  };
   at_every_level([&] {
     CHECK(worst(vlog1pexp, reference::grid(-740, 40, 100001), f, ulps) < 2);
     CHECK(worst(vlog1pexp, both_signs(reference::log_grid(1e-20, 1e20, 20001)), f, ulps) < 2);
@@ -170,21 +172,21 @@ TEST_CASE("special values", "[simd]") {
     double x, want;
   };
   const Case cases[] = {
-      {vexp, 0., 1.},           {vexp, -0., 1.},          {vexp, inf, inf},
-      {vexp, -inf, 0.},         {vexp, nan, nan},         {vexp, 710., inf},
-      {vexp, -746., 0.},        {vexp, kMax, inf},        {vexp, -kMax, 0.},
-      {vexp, kTiny, 1.},        {vlog, 0., -inf},         {vlog, -0., -inf},
-      {vlog, 1., 0.},           {vlog, -1., nan},         {vlog, -kTiny, nan},
-      {vlog, inf, inf},         {vlog, -inf, nan},        {vlog, nan, nan},
-      {vlog1p, 0., 0.},         {vlog1p, -0., -0.},       {vlog1p, -1., -inf},
-      {vlog1p, -1.5, nan},      {vlog1p, inf, inf},       {vlog1p, nan, nan},
-      {vlog1p, kTiny, kTiny},   {vlog1p, -kTiny, -kTiny}, {vlog1pexp, inf, inf},
-      {vlog1pexp, -inf, 0.},    {vlog1pexp, nan, nan},    {vlog1pexp, -1e10, 0.},
-      {vlog1pexp, kMax, kMax},  {vlgamma, 0., inf},       {vlgamma, inf, inf},
-      {vlgamma, -1.5, nan},     {vlgamma, nan, nan},      {vdigamma, 0., -inf},
-      {vdigamma, inf, inf},     {vdigamma, -1.5, nan},    {vdigamma, nan, nan},
-      {vtrigamma, 0., inf},     {vtrigamma, inf, 0.},     {vtrigamma, -1.5, nan},
-      {vtrigamma, nan, nan},    {vtrigamma, 1e-200, inf}, {vlgamma, kTiny, -std::log(kTiny)}};
+      {vexp, 0., 1.},          {vexp, -0., 1.},          {vexp, inf, inf},
+      {vexp, -inf, 0.},        {vexp, nan, nan},         {vexp, 710., inf},
+      {vexp, -746., 0.},       {vexp, kMax, inf},        {vexp, -kMax, 0.},
+      {vexp, kTiny, 1.},       {vlog, 0., -inf},         {vlog, -0., -inf},
+      {vlog, 1., 0.},          {vlog, -1., nan},         {vlog, -kTiny, nan},
+      {vlog, inf, inf},        {vlog, -inf, nan},        {vlog, nan, nan},
+      {vlog1p, 0., 0.},        {vlog1p, -0., -0.},       {vlog1p, -1., -inf},
+      {vlog1p, -1.5, nan},     {vlog1p, inf, inf},       {vlog1p, nan, nan},
+      {vlog1p, kTiny, kTiny},  {vlog1p, -kTiny, -kTiny}, {vlog1pexp, inf, inf},
+      {vlog1pexp, -inf, 0.},   {vlog1pexp, nan, nan},    {vlog1pexp, -1e10, 0.},
+      {vlog1pexp, kMax, kMax}, {vlgamma, 0., inf},       {vlgamma, inf, inf},
+      {vlgamma, -1.5, nan},    {vlgamma, nan, nan},      {vdigamma, 0., -inf},
+      {vdigamma, inf, inf},    {vdigamma, -1.5, nan},    {vdigamma, nan, nan},
+      {vtrigamma, 0., inf},    {vtrigamma, inf, 0.},     {vtrigamma, -1.5, nan},
+      {vtrigamma, nan, nan},   {vtrigamma, 1e-200, inf}, {vlgamma, kTiny, -std::log(kTiny)}};
   at_every_level([&] {
     for (std::size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
       const double y = run(cases[i].kernel, {cases[i].x})[0];
@@ -197,9 +199,9 @@ TEST_CASE("special values", "[simd]") {
       }
     }
     double y;
-    const double bad[][3] = {{-1, 1, nan}, {1, 0, nan},   {1, -1, nan},  {nan, 1, nan},
-                             {1, nan, nan}, {0, 1, 0},    {0, 1e-300, 0}, {0, 1e300, 0},
-                             {5, 1e200, 5 * std::log(1e200)}};
+    const double bad[][3] = {{-1, 1, nan},   {1, 0, nan},   {1, -1, nan},
+                             {nan, 1, nan},  {1, nan, nan}, {0, 1, 0},
+                             {0, 1e-300, 0}, {0, 1e300, 0}, {5, 1e200, 5 * std::log(1e200)}};
     for (const auto& b : bad) {
       vlgamma_diff(&b[0], &b[1], &y, 1);
       INFO("x " << b[0] << " r " << b[1] << " got " << y);
@@ -215,10 +217,12 @@ TEST_CASE("a result does not depend on its place in the array", "[simd]") {
     x.push_back(std::round(v));
   }
   for (const double v : {0.0, kInfinity, kNaN, 8.0, 9.0, 1e300, kTiny}) x.push_back(v);
-  const Kernel kernels[] = {vexp, vlog, vlog1p, vlog1pexp, vlgamma, vdigamma, vtrigamma,
-                            [](const double* a, double* b, std::size_t n) {
-                              vlgamma_diff(a, 0.7, b, n);
-                            }};
+  const Kernel kernels[] = {
+      vexp,      vlog,
+      vlog1p,    vlog1pexp,
+      vlgamma,   vdigamma,
+      vtrigamma, [](const double* a, double* b, std::size_t n) {
+                              vlgamma_diff(a, 0.7, b, n); }};
   at_every_level([&] {
     for (const Kernel kernel : kernels) {
       const Vector whole = run(kernel, x);
