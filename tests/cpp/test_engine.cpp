@@ -58,10 +58,10 @@ struct TinyMixture {
   void update_global(State& state, const Stats& stats) const {
     state.weight = stats.n / stats.n.sum();
     state.mean = stats.sum.cwiseQuotient(stats.n);
-    updates_ += 1;
+    if (fall != 0.0) updates_ += 1;  // starts run in parallel only without the fault
   }
   double objective(const State&, const Stats& stats) const {
-    return stats.log_lik - fall * updates_;
+    return fall == 0.0 ? stats.log_lik : stats.log_lik - fall * updates_;
   }
 
   VectorXd parameters(const State& state) const {
