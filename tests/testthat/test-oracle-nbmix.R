@@ -94,6 +94,7 @@ test_that("bimodal size factors explain bimodal spike-ins", {
 })
 
 test_that("Cox-Reid dispersions are glmGamPoi's", {
+  skip_if_not_installed("numDeriv")
   skip_if_not_installed("MASS")
   x <- MASS::quine$Days
   expect_equal(oracle_nb_cox_reid_mle(x)$dispersion, 0.94382407, tolerance = 1e-7)
