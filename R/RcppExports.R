@@ -13,3 +13,19 @@ matrix_rows <- function(x, first, last) {
     .Call(`_mixology_matrix_rows`, x, first, last)
 }
 
+nbmix_em <- function(p, i, x, size_factors, settings, control, start, first_gene, monitor, threads) {
+    .Call(`_mixology_nbmix_em`, p, i, x, size_factors, settings, control, start, first_gene, monitor, threads)
+}
+
+nbmix_posterior <- function(x, size_factors, weight, mean, dispersion) {
+    .Call(`_mixology_nbmix_posterior`, x, size_factors, weight, mean, dispersion)
+}
+
+nbmix_vb <- function(p, i, x, size_factors, settings, control, prior, start, first_gene, monitor, threads) {
+    .Call(`_mixology_nbmix_vb`, p, i, x, size_factors, settings, control, prior, start, first_gene, monitor, threads)
+}
+
+nbmix_gibbs <- function(i, x, size_factors, settings, control, prior, start, before, gene, monitor, threads) {
+    .Call(`_mixology_nbmix_gibbs`, i, x, size_factors, settings, control, prior, start, before, gene, monitor, threads)
+}
+

@@ -47,11 +47,88 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// nbmix_em
+Rcpp::List nbmix_em(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List start, double first_gene, Rcpp::List monitor, int threads);
+RcppExport SEXP _mixology_nbmix_em(SEXP pSEXP, SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP startSEXP, SEXP first_geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type p(pSEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type i(iSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type size_factors(size_factorsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
+    Rcpp::traits::input_parameter< double >::type first_gene(first_geneSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(nbmix_em(p, i, x, size_factors, settings, control, start, first_gene, monitor, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// nbmix_posterior
+Rcpp::List nbmix_posterior(Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::NumericVector weight, Rcpp::NumericVector mean, Rcpp::NumericVector dispersion);
+RcppExport SEXP _mixology_nbmix_posterior(SEXP xSEXP, SEXP size_factorsSEXP, SEXP weightSEXP, SEXP meanSEXP, SEXP dispersionSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type size_factors(size_factorsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type weight(weightSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type mean(meanSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type dispersion(dispersionSEXP);
+    rcpp_result_gen = Rcpp::wrap(nbmix_posterior(x, size_factors, weight, mean, dispersion));
+    return rcpp_result_gen;
+END_RCPP
+}
+// nbmix_vb
+Rcpp::List nbmix_vb(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List prior, Rcpp::List start, double first_gene, Rcpp::List monitor, int threads);
+RcppExport SEXP _mixology_nbmix_vb(SEXP pSEXP, SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP first_geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type p(pSEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type i(iSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type size_factors(size_factorsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
+    Rcpp::traits::input_parameter< double >::type first_gene(first_geneSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(nbmix_vb(p, i, x, size_factors, settings, control, prior, start, first_gene, monitor, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// nbmix_gibbs
+Rcpp::List nbmix_gibbs(Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List prior, Rcpp::List start, Rcpp::List before, double gene, Rcpp::List monitor, int threads);
+RcppExport SEXP _mixology_nbmix_gibbs(SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP beforeSEXP, SEXP geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type i(iSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type size_factors(size_factorsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type before(beforeSEXP);
+    Rcpp::traits::input_parameter< double >::type gene(geneSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(nbmix_gibbs(i, x, size_factors, settings, control, prior, start, before, gene, monitor, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
 
 static const R_CallMethodDef CallEntries[] = {
     {"_mixology_engine_defaults", (DL_FUNC) &_mixology_engine_defaults, 1},
     {"_mixology_sparse_rows", (DL_FUNC) &_mixology_sparse_rows, 5},
     {"_mixology_matrix_rows", (DL_FUNC) &_mixology_matrix_rows, 3},
+    {"_mixology_nbmix_em", (DL_FUNC) &_mixology_nbmix_em, 10},
+    {"_mixology_nbmix_posterior", (DL_FUNC) &_mixology_nbmix_posterior, 5},
+    {"_mixology_nbmix_vb", (DL_FUNC) &_mixology_nbmix_vb, 11},
+    {"_mixology_nbmix_gibbs", (DL_FUNC) &_mixology_nbmix_gibbs, 11},
     {NULL, NULL, 0}
 };
 

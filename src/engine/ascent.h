@@ -17,7 +17,10 @@
 // State and to nothing else. A model whose local update depends on what the last one left in State
 // (coordinate ascent over the items) also supplies
 //   void put_stats(Archive&, const Stats&) const, Stats get_stats(const Archive&) const
-// so that a resumed fit need not repeat the last local update.
+// so that a resumed fit need not repeat the last local update. A model that knows its curvature
+// may supply
+//   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
+//              point just evaluated: tried before the extrapolation, kept if the objective rises
 #pragma once
 
 #include <cmath>
@@ -33,6 +36,9 @@ namespace mixology {
 
 // Rounding may move the objective by this much of its size; more than that is a fall.
 constexpr double kFallTolerance = 1e-9;
+
+// A Newton step that lowers the objective is tried again at a quarter of its length, this often.
+constexpr int kNewtonTrials = 3;
 
 // Where a climb stands beside its State: sweeps behind it, and the engine's own memory. Empty for
 // a new climb; what a stopped climb leaves here makes the next one its exact continuation.
@@ -123,8 +129,8 @@ class Ascent {
       sweep(before);
     } else if (!options_.accelerate || theta0_.size() == 0) {
       position_ = 0;
-    } else if (has_newton<Model>::value && position_ == 2) {
-      position_ = newton() ? 0 : 3;
+    } else if (has_newton<Model>::value && position_ < 2 + kNewtonTrials) {
+      position_ = newton(std::pow(0.25, position_ - 2)) ? 0 : position_ + 1;
     } else {
       position_ = 0;
       extrapolate();
@@ -140,9 +146,11 @@ class Ascent {
     judge(value_ - old_value, before);
   }
 
-  bool newton() {
+  // A Newton step of the given length; true when it was taken.
+  bool newton(double length) {
     if constexpr (has_newton<Model>::value) {
-      return try_point(model_.parameters(state_) + model_.newton_direction(state_, stats_));
+      const VectorXd theta = model_.parameters(state_);
+      return try_point(theta + length * model_.newton_direction(state_, stats_));
     }
     return false;
   }

@@ -1,0 +1,322 @@
+# nbmix: mixtures of negative binomials for counts with size factors.
+
+# ---- 1. generic and methods ---------------------------------------------------------------------
+
+#' Mixtures of negative binomials for counts with size factors
+#'
+#' Fits, to the counts of one gene or of each gene on its own, a mixture of `k` negative binomials
+#' by EM, variational Bayes or Gibbs sampling.
+#'
+#' For cell `i` with size factor `s_i`,
+#' \deqn{z_i \sim Categorical(\pi), \quad \lambda_i | z_i = k \sim Gamma(1/\phi_k, rate =
+#' 1/(\phi_k \mu_k)), \quad x_i | \lambda_i \sim Poisson(s_i \lambda_i),}
+#' so that a count in component `k` has mean \eqn{s_i \mu_k} and variance
+#' \eqn{s_i \mu_k + \phi_k s_i^2 \mu_k^2}. A dispersion \eqn{\phi_k} of 0 is the Poisson limit: it
+#' is reported as exactly 0, without a standard error, when the score in \eqn{\phi} at 0 is not
+#' positive. It still counts as a parameter: `df` is `3 k - 1`, plus 1 with `zero_inflated`.
+#'
+#' Components are numbered by decreasing weight. The point mass of `zero_inflated = TRUE` is one
+#' more component, with mean and dispersion 0, numbered among the others.
+#'
+#' **Many genes.** Each row of a matrix is fitted on its own, in parallel and in blocks; no more
+#' than a block is ever made dense. A gene that cannot be fitted keeps its row in `glance()` with a
+#' `status`: `all_zero`, `one_value` (all counts equal), `invalid` (a count that is negative,
+#' fractional, missing or beyond 2^31), `not_converged`, `stopped`. Responsibilities of many genes
+#' are kept only while genes x cells x components stays below 5 million; otherwise use
+#' `predict(fit, newdata = counts, type = "prob")`.
+#'
+#' **Priors** of `"vb"` and `"gibbs"` are described in [nbmix_prior()].
+#'
+#' @param x Counts: a vector (one gene), or genes x cells as a matrix, data frame, `dgCMatrix`,
+#'   `DelayedMatrix`, `SummarizedExperiment` or `SingleCellExperiment`.
+#' @param k Numbers of components to try, such as `2` or `1:3`; the best by `criterion` is kept,
+#'   gene by gene. Default 1.
+#' @param size_factors Positive numbers, one per cell; `"total"` for column sums over their mean;
+#'   or the name of a column of `colData`. Default: `sizeFactors()` of a SingleCellExperiment that
+#'   has them, else 1.
+#' @param method `"em"` (maximum likelihood), `"vb"` or `"gibbs"`.
+#' @param zero_inflated Add a point mass at zero? Default `FALSE`.
+#' @param cox_reid Adjust the dispersion of a single component for the estimation of its mean
+#'   (Cox and Reid 1987)? The adjustment is damped by .99 as in glmGamPoi. For `k = 1` and
+#'   `method = "em"` only. Default `FALSE`.
+#' @param criterion How `k` is chosen: `"BIC"` (default), `"ICL"`, `"AIC"`; for `"vb"` the lower
+#'   bound is used whatever is said here.
+#' @param prior See [nbmix_prior()].
+#' @param control Settings from [em_control()], [vb_control()] or [gibbs_control()]. Its `start` may
+#'   be an earlier fit, labels of the cells (one gene only), or `list(weight =, mean =,
+#'   dispersion =)`.
+#' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
+#' @param threads Threads; results do not depend on it. Default 2.
+#' @param verbose Show progress of long fits? Default in interactive use.
+#' @param BPPARAM A BiocParallel back end over blocks of genes; `NULL` (default) for threads alone.
+#' @param assay Name of the assay of an experiment. Default `"counts"`, else the only one.
+#' @param ... Nothing: an unknown name is an error.
+#' @return A fit: see [accessors] and [tidiers]. `tidy()` has the columns `gene, component, term`
+#'   (`"weight"`, `"mean"`, `"dispersion"`), `estimate, std.error`.
+#' @section Errors: Counts of a vector that are negative, fractional, missing or infinite, size
+#'   factors that are not positive, and a `k` above the number of cells are errors.
+#' @references Sarkar and Stephens (2021) Separating measurement and expression models clarifies
+#'   confusion in single-cell RNA sequencing analysis. Nature Genetics 53:770.
+#'
+#'   Louis (1982) Finding the observed information matrix when using the EM algorithm. Journal of
+#'   the Royal Statistical Society B 44:226 (equation 3.2).
+#'
+#'   Cox and Reid (1987) Parameter orthogonality and approximate conditional inference. Journal of
+#'   the Royal Statistical Society B 49:1.
+#' @examples
+#' set.seed(1)
+#' cells <- simulate_nbmix(500, weights = c(.3, .7), means = c(5, 60), dispersions = c(.3, .1))
+#' fit <- nbmix(cells$x, k = 1:3, seed = 1)
+#' fit
+#' tidy(fit, conf.int = TRUE)
+#'
+#' genes <- nbmix(pbmc_cells$counts[1:20, ], k = 1:2, size_factors = "total", seed = 1)
+#' head(glance(genes))
+#' @export
+nbmix <- function(x, ...) UseMethod("nbmix")
+
+#' @rdname nbmix
+#' @export
+nbmix.default <- function(x, k = 1, size_factors = NULL, method = c("em", "vb", "gibbs"),
+                          zero_inflated = FALSE, cox_reid = FALSE,
+                          criterion = c("BIC", "ICL", "AIC"), prior = NULL, control = NULL,
+                          seed = NULL, threads = NULL, verbose = interactive(), BPPARAM = NULL,
+                          ...) {
+  check_no_dots(list(...), "nbmix", names(formals()))
+  source <- count_source(x, "nbmix")
+  if (source$vector) check_counts(x, "nbmix")
+  inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
+                         prior, control, seed, threads, verbose, BPPARAM)
+  nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
+}
+
+#' @rdname nbmix
+#' @export
+nbmix.SummarizedExperiment <- function(x, k = 1, size_factors = NULL,
+                                       method = c("em", "vb", "gibbs"), zero_inflated = FALSE,
+                                       cox_reid = FALSE, criterion = c("BIC", "ICL", "AIC"),
+                                       prior = NULL, control = NULL, seed = NULL, threads = NULL,
+                                       verbose = interactive(), BPPARAM = NULL, assay = NULL,
+                                       ...) {
+  check_no_dots(list(...), "nbmix", names(formals()))
+  counts <- se_assay(x, assay, "nbmix")
+  source <- count_source(counts, "nbmix")
+  size_factors <- resolve_size_factors(size_factors, source, "nbmix", se_size_factors(x),
+                                       se_cells(x))
+  inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
+                         prior, control, seed, threads, verbose, BPPARAM)
+  nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
+}
+
+# ---- 2. bridge ----------------------------------------------------------------------------------
+
+# Everything that the fit needs, checked.
+nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
+                         prior, control, seed, threads, verbose, BPPARAM) {
+  fun <- "nbmix"
+  method <- check_choice(method, c("em", "vb", "gibbs"), fun, "method")
+  out <- list(source = source, method = method, k = nbmix_check_k(k, source$cells))
+  out$zero_inflated <- check_flag(zero_inflated, fun, "zero_inflated")
+  out$cox_reid <- nbmix_check_cox_reid(cox_reid, out)
+  out$criterion <- check_choice(criterion, c("BIC", "ICL", "AIC"), fun, "criterion")
+  out$size_factors <- resolve_size_factors(size_factors, source, fun)
+  out$prior <- nbmix_check_prior(prior, method)
+  out$control <- resolve_control(control, method, fun)
+  out$control$seed <- resolve_seed(seed, fun)
+  out$threads <- resolve_threads(threads, fun)
+  out$verbose <- check_flag(verbose, fun, "verbose")
+  out$BPPARAM <- BPPARAM
+  out$start <- nbmix_start(out$control, out)
+  out
+}
+
+nbmix_check_k <- function(k, cells) {
+  must <- "whole numbers of at least 1, none twice"
+  whole <- is.numeric(k) && length(k) > 0 && all(is.finite(k)) && all(k == round(k)) && all(k >= 1)
+  if (!whole || anyDuplicated(k) > 0) abort_arg("nbmix", "k", must, describe_value(k), "k = 1:3")
+  if (max(k) > cells) {
+    abort_arg("nbmix", "k", sprintf("at most the number of cells (%d)", cells), format(max(k)))
+  }
+  sort(as.integer(k))
+}
+
+nbmix_check_cox_reid <- function(cox_reid, inputs) {
+  cox_reid <- check_flag(cox_reid, "nbmix", "cox_reid")
+  alone <- identical(inputs$k, 1L) && !inputs$zero_inflated && inputs$method == "em"
+  if (cox_reid && !alone) {
+    abort_arg("nbmix", "cox_reid", "FALSE unless k = 1, method = \"em\" and no zero inflation",
+              "TRUE")
+  }
+  cox_reid
+}
+
+# The state to start from as the core knows it: weights, log means, dispersions.
+nbmix_start <- function(control, inputs) {
+  if (!is.null(control$resumed)) return(control$resumed$state %||% list())
+  start <- control$start
+  if (is.null(start)) return(list())
+  if (inherits(start, "mixology_checkpoint")) return(start$state)
+  if (inherits(start, "nbmix")) start <- start$estimate
+  if (is.numeric(start) || is.factor(start)) start <- nbmix_label_start(start, inputs)
+  size <- max(inputs$k) + inputs$zero_inflated
+  valid <- is.list(start) && all(c("weight", "mean", "dispersion") %in% names(start)) &&
+    all(lengths(start[c("weight", "mean", "dispersion")]) == size) && length(inputs$k) == 1
+  if (!valid) {
+    abort_arg("nbmix", "start", sprintf(paste("a fit of one gene, labels of its cells, or list(",
+              "weight =, mean =, dispersion =) of %d values each, with a single k"), size),
+              describe_value(start))
+  }
+  nbmix_pack_start(start)
+}
+
+nbmix_pack_start <- function(start) {
+  weight <- check_positive(start$weight, "nbmix", "start$weight", zero = TRUE)
+  mean <- check_positive(start$mean, "nbmix", "start$mean", zero = TRUE)
+  dispersion <- check_positive(start$dispersion, "nbmix", "start$dispersion", zero = TRUE)
+  point <- mean == 0
+  list(weight = c(weight[!point], weight[point]) / sum(weight), log_mean = log(mean[!point]),
+       dispersion = dispersion[!point])
+}
+
+# Moments of the cells of each label.
+nbmix_label_start <- function(labels, inputs) {
+  if (inputs$source$genes != 1) abort("nbmix", "labels as 'start' need the counts of one gene")
+  if (length(labels) != inputs$source$cells || anyNA(labels)) {
+    abort_arg("nbmix", "start", "one label per cell, none missing",
+              sprintf("%d labels", length(labels)))
+  }
+  row <- inputs$source$read(1, 1)
+  x <- replace(numeric(inputs$source$cells), row$i + 1, row$x)
+  groups <- split(data.frame(x = x, s = inputs$size_factors), factor(labels))
+  part <- function(f) unname(vapply(groups, f, 0))
+  mean <- part(function(g) max(sum(g$x), 0.5) / sum(g$s))
+  excess <- part(function(g) {
+    m <- g$s * max(sum(g$x), 0.5) / sum(g$s)
+    sum((g$x - m)^2 - g$x) / sum(m^2)
+  })
+  list(weight = part(nrow) / length(labels), mean = mean,
+       dispersion = pmin(pmax(excess, 0.01), 20))
+}
+
+# ---- 3. fit and constructor ---------------------------------------------------------------------
+
+nbmix_fit <- function(inputs, data, call) {
+  call$... <- NULL
+  call[[1]] <- as.name("nbmix")
+  fit <- if (inputs$source$genes == 1 && inputs$source$vector) {
+    nbmix_one(inputs, data, call)
+  } else {
+    nbmix_many(inputs, data, call)
+  }
+  warn_unconverged(fit)
+}
+
+nbmix_settings <- function(inputs) {
+  c(inputs[c("k", "zero_inflated", "cox_reid", "criterion")], seed = inputs$control$seed)
+}
+
+nbmix_engine_block <- function(inputs, rows, first, monitor, threads) {
+  nbmix_em(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), inputs$control,
+           inputs$start, first, monitor, threads)
+}
+
+nbmix_one <- function(inputs, data, call) {
+  source <- inputs$source
+  if (inputs$method == "gibbs") return(nbmix_bayes_one(inputs, data, call))
+  rows <- source$read(1L, 1L)
+  monitor <- new_monitor("nbmix", inputs$control, inputs$verbose, inputs$control$max_iterations)
+  engine <- if (inputs$method == "em") nbmix_engine_block else nbmix_vb_block
+  out <- engine(inputs, rows, 1, monitor, inputs$threads)
+  nbmix_one_fit(out, inputs, data, call, replace(numeric(source$cells), rows$i + 1, rows$x))
+}
+
+# A fit of one gene from what the core gave back.
+nbmix_one_fit <- function(out, inputs, data, call, x) {
+  trace <- out$details$trace
+  resumed <- inputs$control$resumed
+  estimate <- nbmix_estimate(out$estimates)
+  posterior <- nbmix_posterior(x, inputs$size_factors, estimate$weight, estimate$mean,
+                               estimate$dispersion)
+  candidates <- nbmix_candidates(out$candidates, inputs, inputs$method)
+  chosen <- candidates[out$chosen, ]
+  icl <- chosen$ICL
+  names <- inputs$source$cell_names
+  control <- inputs$control
+  control$resumed <- NULL
+  new_nbmix(inputs$method, call, estimate, join_traces(resumed, objective_frame(trace)),
+            convergence_info(trace), control, describe_data(data), inputs,
+            nobs = length(x), df = chosen$df, k = chosen$k, log_lik = chosen$logLik,
+            icl = icl, vcov = nbmix_covariance(out$estimates$covariance, estimate),
+            responsibilities = nbmix_prob_matrix(posterior$prob, names),
+            clusters = nbmix_labels(posterior$prob, names), candidates = candidates,
+            outcome = out$status, histogram = nbmix_histogram(x), state = out$details$state,
+            starts = out$details$starts)
+}
+
+new_nbmix <- function(method, call, estimate, objective, convergence, control, data_info, inputs,
+                      nobs, df, ...) {
+  s <- inputs$size_factors
+  new_fit("nbmix", method, call, estimate, objective, convergence, control, data_info, nobs, df,
+          zero_inflated = inputs$zero_inflated, cox_reid = inputs$cox_reid,
+          criterion = inputs$criterion, prior = inputs$prior,
+          size_factors = if (all(s == s[1])) s[1] else s, cells = inputs$source$cells,
+          cell_names = inputs$source$cell_names, ...)
+}
+
+nbmix_estimate <- function(estimates) {
+  lapply(estimates[c("weight", "mean", "dispersion")],
+         function(v) stats::setNames(v, seq_along(v)))
+}
+
+# The packed lower triangle as a matrix named like the draws.
+nbmix_covariance <- function(packed, estimate) {
+  parts <- length(estimate$weight)
+  out <- matrix(0, 3 * parts, 3 * parts)
+  out[lower.tri(out, diag = TRUE)] <- packed
+  out[upper.tri(out)] <- t(out)[upper.tri(out)]
+  dimnames(out) <- rep(list(nbmix_variables(parts)), 2)
+  out
+}
+
+nbmix_variables <- function(parts) {
+  paste0(rep(c("weight", "mean", "dispersion"), each = parts), "[", seq_len(parts), "]")
+}
+
+nbmix_prob_matrix <- function(prob, cells) {
+  dimnames(prob) <- list(cells, as.character(seq_len(ncol(prob))))
+  prob
+}
+
+nbmix_labels <- function(prob, cells) {
+  stats::setNames(max.col(prob, ties.method = "first"), cells)
+}
+
+# How often each count occurs: enough for a histogram; nothing says which cell had which.
+nbmix_histogram <- function(x) {
+  value <- sort(unique(x))
+  data.frame(count = value, cells = tabulate(match(x, value)))
+}
+
+# One glance() row per K tried (and gene).
+nbmix_candidates <- function(table, inputs, method) {
+  n <- inputs$source$cells
+  out <- data.frame(model = rep("nbmix", length(table$k)), method = method, k = table$k,
+                    logLik = table$logLik, df = table$df, nobs = n)
+  out$AIC <- -2 * out$logLik + 2 * out$df
+  out$BIC <- -2 * out$logLik + log(n) * out$df
+  out$ICL <- out$BIC + 2 * table$entropy
+  if (method != "em") out[c("logLik", "AIC", "BIC", "ICL")] <- NA_real_
+  out[c("objective", "converged", "status", "iterations", "seconds")] <-
+    table[c("objective", "converged", "status", "iterations", "seconds")]
+  out
+}
+
+register_model(
+  "nbmix", title = "Mixture of negative binomials", engines = c("em", "vb", "gibbs"),
+  fit = function(...) nbmix(...),
+  example = function() {
+    list(x = c(0, 3, 1, 0, 2, 1, 4, 0, 2, 1, 0, 2, 31, 44, 38, 52, 29, 40, 35, 60, 47, 33, 0, 1),
+         k = 2)
+  },
+  newdata = function(arguments) list(newdata = arguments$x)
+)

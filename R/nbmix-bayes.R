@@ -1,0 +1,246 @@
+# nbmix by variational Bayes and by Gibbs sampling.
+
+#' Priors of nbmix
+#'
+#' The weights have a Dirichlet prior with `concentration / C` for each of the `C` components, so
+#' that components that are not needed empty by themselves. The dispersions have log-normal priors.
+#' The means have a log-normal prior under variational Bayes and an inverse gamma prior, conjugate
+#' given the cells' rates, under Gibbs sampling; both are wide by default and centred by the gene.
+#'
+#' @param concentration Total concentration of the Dirichlet prior. Default 1.
+#' @param log_mean Mean and standard deviation of the log mean (variational Bayes). Default: the
+#'   log of the gene's mean (total count over total size factor), and 3: a factor of 20 either way.
+#' @param log_dispersion Mean and standard deviation of the log dispersion. Default -2 and 2:
+#'   half of the mass between .035 and .52.
+#' @param mean Shape and rate of the inverse gamma prior of a mean (Gibbs sampling). Default .5 and
+#'   a twentieth of the gene's mean: nearly flat on the log scale.
+#' @return An object of class `nbmix_prior`.
+#' @examples
+#' x <- c(0, 3, 1, 0, 2, 1, 31, 44, 38, 52, 29, 40)
+#' nbmix(x, k = 4, method = "vb", prior = nbmix_prior(concentration = .1), seed = 1)
+#' @export
+nbmix_prior <- function(concentration = 1, log_mean = NULL, log_dispersion = c(-2, 2),
+                        mean = NULL) {
+  fun <- "nbmix_prior"
+  out <- list(concentration = check_number(concentration, fun, "concentration", 0, open = TRUE))
+  if (!is.finite(out$concentration)) abort_arg(fun, "concentration", "finite", "Inf")
+  out$log_mean <- nbmix_location_scale(log_mean %||% c(NaN, 3), fun, "log_mean",
+                                       is.null(log_mean))
+  out$log_dispersion <- nbmix_location_scale(log_dispersion, fun, "log_dispersion")
+  out$mean <- if (is.null(mean)) c(0.5, NaN) else check_positive(mean, fun, "mean", length = 2)
+  structure(out, class = "nbmix_prior")
+}
+
+nbmix_location_scale <- function(x, fun, arg, open = FALSE) {
+  fine <- is.numeric(x) && length(x) == 2 && (open || is.finite(x[1])) && is.finite(x[2]) &&
+    x[2] > 0
+  if (!fine) abort_arg(fun, arg, "a mean and a positive standard deviation", describe_value(x))
+  as.double(x)
+}
+
+#' @export
+print.nbmix_prior <- function(x, ...) {
+  known <- function(v, what) ifelse(is.nan(v), what, format(v, digits = 4))
+  cat("Priors of nbmix\n")
+  cat(sprintf("  weights          Dirichlet, total concentration %s\n", format(x$concentration)))
+  cat(sprintf("  log mean         normal, mean %s, sd %s (variational Bayes)\n",
+              known(x$log_mean[1], "by the gene"), format(x$log_mean[2])))
+  cat(sprintf("  mean             inverse gamma, shape %s, rate %s (Gibbs)\n",
+              format(x$mean[1]), known(x$mean[2], "by the gene")))
+  cat(sprintf("  log dispersion   normal, mean %s, sd %s\n", format(x$log_dispersion[1]),
+              format(x$log_dispersion[2])))
+  invisible(x)
+}
+
+nbmix_check_prior <- function(prior, method) {
+  if (method == "em") {
+    if (is.null(prior)) return(NULL)
+    abort_arg("nbmix", "prior", "NULL for method = \"em\"", describe_value(prior),
+              "method = \"vb\" or \"gibbs\"")
+  }
+  prior <- prior %||% nbmix_prior()
+  if (!inherits(prior, "nbmix_prior")) {
+    abort_arg("nbmix", "prior", "made by nbmix_prior()", describe_value(prior))
+  }
+  prior
+}
+
+# ---- variational Bayes --------------------------------------------------------------------------
+
+nbmix_vb_block <- function(inputs, rows, first, monitor, threads) {
+  nbmix_vb(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), inputs$control,
+           inputs$prior, inputs$start, first, monitor, threads)
+}
+
+# Draws from q: the Dirichlet, and normals on the log scale for means and dispersions.
+#' @export
+posterior_sample.nbmix <- function(fit, n) {
+  e <- fit$estimate
+  parts <- length(e$weight)
+  total <- e$weight[1] * (1 - e$weight[1]) / fit$vcov[1, 1] - 1
+  if (parts == 1) total <- 1
+  weight <- vapply(e$weight, function(w) stats::rgamma(n, w * total), numeric(n))
+  weight <- matrix(weight, n)
+  points <- lapply(seq_len(parts), function(j) nbmix_point_sample(fit, j, n))
+  mean <- vapply(points, function(p) p[, 1], numeric(n))
+  dispersion <- vapply(points, function(p) p[, 2], numeric(n))
+  out <- cbind(weight / rowSums(weight), matrix(mean, n), matrix(dispersion, n))
+  colnames(out) <- nbmix_variables(parts)
+  out
+}
+
+nbmix_point_sample <- function(fit, j, n) {
+  parts <- length(fit$estimate$weight)
+  value <- c(fit$estimate$mean[j], fit$estimate$dispersion[j])
+  if (value[1] == 0) return(matrix(0, n, 2))
+  at <- c(parts + j, 2 * parts + j)
+  log_covariance <- fit$vcov[at, at] / tcrossprod(value)
+  exp(sweep(draw_normal(n, log_covariance), 2, log(value), `+`))
+}
+
+# ---- Gibbs --------------------------------------------------------------------------------------
+
+nbmix_bayes_one <- function(inputs, data, call) {
+  rows <- inputs$source$read(1L, 1L)
+  x <- replace(numeric(inputs$source$cells), rows$i + 1, rows$x)
+  run <- nbmix_run_gibbs(inputs, rows$i, rows$x, 1, inputs$verbose, inputs$threads)
+  post <- nbmix_gibbs_posterior(run, inputs, x)
+  names <- inputs$source$cell_names
+  control <- inputs$control
+  control$resumed <- NULL
+  new_nbmix("gibbs", call, post$estimate, post$objective, post$convergence, control,
+            describe_data(data), inputs, nobs = length(x), df = post$df, k = inputs$k,
+            log_lik = NA_real_, vcov = post$vcov, posterior = post[c("draws", "order")],
+            responsibilities = nbmix_prob_matrix(post$prob, names),
+            clusters = nbmix_labels(post$prob, names), outcome = post$outcome,
+            histogram = nbmix_histogram(x), state = post$state)
+}
+
+nbmix_run_gibbs <- function(inputs, index, value, gene, verbose, threads) {
+  if (length(inputs$k) > 1) {
+    abort_arg("nbmix", "k", "one number for method = \"gibbs\"", describe_value(inputs$k),
+              "choosing k by method = \"em\" or \"vb\"")
+  }
+  resumed <- inputs$control$resumed
+  start <- if (is.null(resumed)) inputs$start else list()
+  control <- inputs$control
+  monitor <- new_monitor("nbmix, Gibbs", control, verbose, control$iterations)
+  settings <- unclass(control)
+  settings <- settings[c("chains", "iterations", "warmup", "thin")]
+  begin <- proc.time()[["elapsed"]]
+  out <- nbmix_gibbs(index, value, inputs$size_factors, nbmix_settings(inputs), settings,
+                     inputs$prior, start, resumed$state %||% list(), gene, monitor, threads)
+  out$seconds <- proc.time()[["elapsed"]] - begin
+  out
+}
+
+# Estimates and draws of one gene. The components of a draw come in the order of their means; all
+# draws together are then numbered by decreasing posterior mean weight.
+nbmix_gibbs_posterior <- function(run, inputs, x) {
+  parts <- inputs$k + inputs$zero_inflated
+  resumed <- inputs$control$resumed
+  raw <- lapply(run$chains, `[[`, "draws")
+  if (!is.null(resumed)) raw <- nbmix_append_draws(resumed, raw, parts)
+  kept <- bind_chains(raw, c(nbmix_variables(parts), "log_lik"))
+  if (dim(kept)[1] == 0) kept <- nbmix_last_states(run, parts)
+  order <- order(-apply(kept[, , seq_len(parts), drop = FALSE], 3, mean))
+  at <- c(order, parts + order, 2 * parts + order)
+  draws <- kept[, , at, drop = FALSE]
+  dimnames(draws)[[3]] <- nbmix_variables(parts)
+  flat <- flat_draws(draws)
+  centre <- colMeans(flat)
+  estimate <- nbmix_estimate(list(weight = centre[seq_len(parts)],
+                                  mean = centre[parts + seq_len(parts)],
+                                  dispersion = centre[2 * parts + seq_len(parts)]))
+  iterations <- min(vapply(run$chains, `[[`, 0, "iteration"))
+  convergence <- draws_convergence(draws, run$status, as.integer(iterations))
+  prob <- run$prob[, order, drop = FALSE]
+  if (anyNA(prob)) {
+    prob <- nbmix_posterior(x, inputs$size_factors, estimate$weight, estimate$mean,
+                            estimate$dispersion)$prob
+  }
+  list(estimate = estimate, draws = draws, order = order, convergence = convergence,
+       prob = prob, vcov = if (nrow(flat) > 1) stats::cov(flat) else diag(NA_real_, ncol(flat)),
+       df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
+       objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run),
+       outcome = if (all(x == 0)) "all_zero" else if (convergence$converged) "ok" else
+         "not_converged")
+}
+
+nbmix_chain_state <- function(chain) c(chain$state, list(iteration = chain$iteration))
+
+# The new draws under the old ones, in the order in which the chains report them.
+nbmix_append_draws <- function(resumed, raw, parts) {
+  order <- resumed$posterior$order
+  back <- order(order)
+  at <- c(back, parts + back, 2 * parts + back)
+  lapply(seq_along(raw), function(chain) {
+    old <- resumed$posterior$draws[, chain, at]
+    log_lik <- resumed$objective[[paste0("chain_", chain)]]
+    rbind(cbind(matrix(old, ncol = 3 * parts), log_lik), raw[[chain]])
+  })
+}
+
+# Chains that were stopped before they kept anything: where they stand.
+nbmix_last_states <- function(run, parts) {
+  rows <- lapply(run$chains, function(chain) {
+    s <- chain$state
+    point <- rep(0, parts - length(s$log_mean))
+    matrix(c(s$weight, exp(s$log_mean), point, s$dispersion, point, NA), 1)
+  })
+  bind_chains(rows, c(nbmix_variables(parts), "log_lik"))
+}
+
+nbmix_gibbs_objective <- function(log_lik, inputs, run) {
+  values <- matrix(log_lik, dim(log_lik)[1])
+  kept <- nrow(values)
+  iter <- inputs$control$warmup + seq_len(kept) * inputs$control$thin
+  out <- data.frame(iter = iter, value = rowMeans(values),
+                    seconds = run$seconds * seq_len(kept) / kept)
+  out[paste0("chain_", seq_len(ncol(values)))] <- as.data.frame(values)
+  out
+}
+
+# ---- many genes ---------------------------------------------------------------------------------
+
+nbmix_bayes_block <- function(inputs, rows, first, monitor, threads) {
+  if (inputs$method == "vb") return(nbmix_vb_block(inputs, rows, first, monitor, threads))
+  genes <- lapply(seq_len(length(rows$p) - 1), function(g) {
+    at <- seq.int(rows$p[g] + 1, length.out = rows$p[g + 1] - rows$p[g])
+    nbmix_gibbs_gene(inputs, rows$i[at], rows$x[at], first + g - 1, threads)
+  })
+  nbmix_gibbs_tables(genes)
+}
+
+nbmix_gibbs_gene <- function(inputs, index, value, gene, threads) {
+  x <- replace(numeric(inputs$source$cells), index + 1, value)
+  fault <- count_fault(x)
+  if (!is.null(fault)) return(list(outcome = "invalid", message = fault))
+  run <- nbmix_run_gibbs(inputs, index, value, gene, FALSE, threads)
+  out <- nbmix_gibbs_posterior(run, inputs, x)
+  out$message <- ""
+  out$k <- inputs$k
+  out
+}
+
+# The tables that the EM and VB glue returns, from a list of genes.
+nbmix_gibbs_tables <- function(genes) {
+  fitted <- which(vapply(genes, function(g) !is.null(g$estimate), NA))
+  each <- function(f) unlist(lapply(genes[fitted], f), use.names = FALSE)
+  parts <- vapply(genes[fitted], function(g) length(g$estimate$weight), 0L)
+  none <- rep(NA_real_, length(fitted))
+  list(
+    status = vapply(genes, `[[`, "", "outcome"), message = vapply(genes, `[[`, "", "message"),
+    chosen = ifelse(seq_along(genes) %in% fitted, 1L, NA_integer_),
+    candidates = list(gene = fitted, k = each(function(g) g$k), df = each(function(g) g$df),
+                      logLik = none, entropy = none, objective = none,
+                      converged = each(function(g) g$convergence$converged),
+                      status = each(function(g) g$convergence$status),
+                      iterations = each(function(g) g$convergence$iterations),
+                      seconds = each(function(g) utils::tail(g$objective$seconds, 1))),
+    estimates = list(gene = rep(fitted, parts), weight = each(function(g) g$estimate$weight),
+                     mean = each(function(g) g$estimate$mean),
+                     dispersion = each(function(g) g$estimate$dispersion),
+                     covariance = each(function(g) g$vcov[lower.tri(g$vcov, diag = TRUE)])),
+    draws = lapply(genes, `[[`, "draws"))
+}

@@ -1,0 +1,209 @@
+# Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
+
+nbmix_many <- function(inputs, data, call) {
+  pieces <- nbmix_run_blocks(inputs)
+  source <- inputs$source
+  genes <- nbmix_bind(pieces, "candidates")
+  names <- source_gene_names(source)
+  candidates <- cbind(gene = names[genes$gene], nbmix_candidates(genes, inputs, inputs$method))
+  status <- unlist(lapply(pieces, `[[`, "status"))
+  chosen <- nbmix_chosen_rows(pieces, genes$gene, source$genes)
+  units <- nbmix_units(candidates, chosen, names, status)
+  candidates$selected <- seq_len(nrow(candidates)) %in% chosen
+  estimates <- nbmix_bind(pieces, "estimates")
+  nbmix_many_fit(inputs, data, call, units, candidates, estimates, pieces)
+}
+
+nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pieces) {
+  estimate <- data.frame(gene = units$gene[estimates$gene],
+                         component = nbmix_component_index(estimates$gene),
+                         weight = estimates$weight, mean = estimates$mean,
+                         dispersion = estimates$dispersion)
+  message <- unlist(lapply(pieces, `[[`, "message"))
+  new_nbmix(inputs$method, call, estimate, nbmix_final_objectives(units),
+            nbmix_many_convergence(units), inputs$control,
+            describe_data(data, c(inputs$source$genes, inputs$source$cells),
+                          list(inputs$source$gene_names, NULL)),
+            inputs, nobs = inputs$source$cells * sum(!is.na(units$logLik)), df = units$df,
+            log_lik = units$logLik, icl = units$ICL, units = units,
+            candidates = if (length(inputs$k) > 1) candidates,
+            covariance = estimates$covariance,
+            messages = stats::setNames(message, units$gene)[nzchar(message)],
+            kept = nbmix_kept(pieces, units$gene))
+}
+
+# Blocks one after another (threads inside), or spread over the workers of BPPARAM.
+nbmix_run_blocks <- function(inputs) {
+  blocks <- source_blocks(inputs$source)
+  if (is.null(inputs$BPPARAM)) return(nbmix_run_here(inputs, blocks))
+  check_installed("BiocParallel", "nbmix", "'BPPARAM'")
+  inputs$verbose <- FALSE
+  out <- BiocParallel::bplapply(seq_len(nrow(blocks)), function(b, inputs, blocks) {
+    nbmix_run_block(inputs, blocks$first[b], blocks$last[b], resolve_threads(NULL, "nbmix"))
+  }, inputs = inputs, blocks = blocks, BPPARAM = inputs$BPPARAM)
+  nbmix_offset_blocks(out, blocks)
+}
+
+nbmix_run_here <- function(inputs, blocks) {
+  begin <- proc.time()[["elapsed"]]
+  limit <- inputs$control$time_limit
+  out <- vector("list", nrow(blocks))
+  for (b in seq_len(nrow(blocks))) {
+    inputs$control$time_limit <- max(limit - (proc.time()[["elapsed"]] - begin), 0)
+    out[[b]] <- nbmix_run_block(inputs, blocks$first[b], blocks$last[b], inputs$threads)
+  }
+  nbmix_offset_blocks(out, blocks)
+}
+
+nbmix_run_block <- function(inputs, first, last, threads) {
+  rows <- inputs$source$read(first, last)
+  label <- sprintf("nbmix, genes %d to %d", first, last)
+  monitor <- new_monitor(label, inputs$control, inputs$verbose, last - first + 1)
+  out <- if (inputs$method == "em") {
+    nbmix_engine_block(inputs, rows, first, monitor, threads)
+  } else {
+    nbmix_bayes_block(inputs, rows, first, monitor, threads)
+  }
+  if (nbmix_keeps_responsibilities(inputs)) out$kept <- nbmix_block_posterior(out, rows, inputs)
+  out
+}
+
+# Gene numbers of a block become those of the whole.
+nbmix_offset_blocks <- function(pieces, blocks) {
+  for (b in seq_along(pieces)) {
+    for (part in c("candidates", "estimates")) {
+      pieces[[b]][[part]]$gene <- pieces[[b]][[part]]$gene + blocks$first[b] - 1L
+    }
+  }
+  pieces
+}
+
+nbmix_bind <- function(pieces, part) {
+  fields <- names(pieces[[1]][[part]])
+  out <- lapply(fields, function(f) unlist(lapply(pieces, function(p) p[[part]][[f]])))
+  stats::setNames(out, fields)
+}
+
+# Row of `candidates` that was chosen for each gene; NA where none was fitted.
+nbmix_chosen_rows <- function(pieces, gene, genes) {
+  chosen <- unlist(lapply(pieces, `[[`, "chosen"))
+  match(seq_len(genes), gene) + chosen - 1L
+}
+
+nbmix_component_index <- function(gene) {
+  if (length(gene) == 0) return(integer())
+  sequence(rle(gene)$lengths)
+}
+
+nbmix_units <- function(candidates, chosen, names, status) {
+  out <- candidates[chosen, ]
+  rownames(out) <- NULL
+  out$gene <- names
+  out$model <- "nbmix"
+  out$converged[is.na(out$converged)] <- FALSE
+  out$status <- status
+  out
+}
+
+nbmix_final_objectives <- function(units) {
+  data.frame(gene = units$gene, iter = units$iterations, value = units$objective,
+             seconds = units$seconds)
+}
+
+nbmix_many_convergence <- function(units) {
+  fit <- !units$status %in% c("invalid", "too_few_cells")
+  bad <- sum(fit & !units$converged)
+  stopped <- sum(units$status == "stopped")
+  list(converged = bad == 0, status = if (bad == 0) "converged" else "units",
+       reason = if (bad == 0) sprintf("every one of %d genes fitted", sum(fit)) else
+         sprintf("%d of %d genes, %d of them stopped early", bad, sum(fit), stopped),
+       iterations = max(c(0L, units$iterations), na.rm = TRUE))
+}
+
+# Responsibilities of a fit of few cells and genes are kept, gene by gene.
+nbmix_keeps_responsibilities <- function(inputs) {
+  inputs$source$genes * as.double(inputs$source$cells) * max(inputs$k) <= 5e6
+}
+
+nbmix_block_posterior <- function(out, rows, inputs) {
+  lapply(seq_along(out$status), function(g) {
+    mine <- out$estimates$gene == g
+    if (!any(mine)) return(NULL)
+    at <- seq.int(rows$p[g] + 1, length.out = rows$p[g + 1] - rows$p[g])
+    x <- replace(numeric(inputs$source$cells), rows$i[at] + 1, rows$x[at])
+    prob <- nbmix_posterior(x, inputs$size_factors, out$estimates$weight[mine],
+                            out$estimates$mean[mine], out$estimates$dispersion[mine])$prob
+    list(prob = prob, histogram = nbmix_histogram(x))
+  })
+}
+
+nbmix_kept <- function(pieces, names) {
+  kept <- unlist(lapply(pieces, `[[`, "kept"), recursive = FALSE)
+  if (length(kept) == 0) NULL else stats::setNames(kept, names)
+}
+
+# ---- subsets ------------------------------------------------------------------------------------
+
+# Where the covariances of each gene stand in the packed vector.
+nbmix_covariance_ends <- function(parts) cumsum(3 * parts * (3 * parts + 1) / 2)
+
+#' @export
+subset_units.nbmix <- function(fit, i) {
+  units <- fit$units
+  parts <- tabulate(match(fit$estimate$gene, units$gene), nrow(units))
+  ends <- nbmix_covariance_ends(parts)
+  size <- diff(c(0, ends))
+  rows <- unlist(lapply(i, function(g) cumsum(c(0, parts))[g] + seq_len(parts[g])))
+  packed <- unlist(lapply(i, function(g) ends[g] - size[g] + seq_len(size[g])))
+  out <- unclass(fit)
+  out$estimate <- fit$estimate[rows, ]
+  rownames(out$estimate) <- NULL
+  out$covariance <- fit$covariance[packed]
+  out$units <- units[i, ]
+  rownames(out$units) <- NULL
+  if (!is.null(fit$candidates)) {
+    out$candidates <- fit$candidates[fit$candidates$gene %in% out$units$gene, ]
+  }
+  out$objective <- nbmix_final_objectives(out$units)
+  out[c("log_lik", "icl", "df")] <- out$units[c("logLik", "ICL", "df")]
+  out$nobs <- fit$cells * sum(!is.na(out$units$logLik))
+  out$convergence <- nbmix_many_convergence(out$units)
+  out["kept"] <- list(fit$kept[i])
+  out["messages"] <- list(fit$messages[names(fit$messages) %in% out$units$gene])
+  out$posterior$genes <- fit$posterior$genes[i]
+  class(out) <- class(fit)
+  out
+}
+
+#' @export
+`[[.nbmix` <- function(x, i, ...) {
+  one <- NextMethod()
+  if (!inherits(one, "nbmix")) return(one)
+  nbmix_as_one(one)
+}
+
+# The fit of one gene out of many as a fit of its own.
+nbmix_as_one <- function(fit) {
+  unit <- fit$units
+  out <- unclass(fit)
+  out$estimate <- nbmix_estimate(fit$estimate)
+  out$gene <- unit$gene
+  if (nrow(fit$estimate) > 0) out$vcov <- nbmix_covariance(fit$covariance, out$estimate)
+  out[c("k", "df", "log_lik", "icl")] <- unit[c("k", "df", "logLik", "ICL")]
+  out$nobs <- fit$cells
+  done <- isTRUE(unit$converged)
+  out$convergence <- list(converged = done, status = if (done) "converged" else unit$status,
+                          reason = paste("status", unit$status), iterations = unit$iterations)
+  out$outcome <- unit$status
+  out$objective$gene <- NULL
+  kept <- fit$kept[[1]]
+  if (!is.null(kept)) {
+    out$responsibilities <- nbmix_prob_matrix(kept$prob, fit$cell_names)
+    out$clusters <- nbmix_labels(kept$prob, fit$cell_names)
+    out$histogram <- kept$histogram
+  }
+  out$posterior <- fit$posterior$genes[[1]]
+  out[c("units", "covariance", "kept", "messages")] <- NULL
+  class(out) <- class(fit)
+  out
+}

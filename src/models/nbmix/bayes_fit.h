@@ -1,0 +1,190 @@
+// Variational and Gibbs fits of one gene: priors that depend on its mean, starts, results.
+#pragma once
+
+#include "engine/vb.h"
+#include "models/nbmix/fit.h"
+#include "models/nbmix/gibbs_model.h"
+#include "models/nbmix/vb_model.h"
+
+namespace mixology {
+
+// What the prior leaves open (NaN) is set by the gene's mean.
+inline NbmixPrior gene_prior(NbmixPrior prior, const Gene& gene) {
+  const double mean = std::max(gene.sum_x, 0.5) / gene.sum_s;
+  if (std::isnan(prior.point.eta_mean)) prior.point.eta_mean = std::log(mean);
+  if (std::isnan(prior.mean_rate)) prior.mean_rate = 0.05 * mean;
+  return prior;
+}
+
+class VbFitter {
+ public:
+  VbFitter(const Cells& cells, const NbmixOptions& options, const NbmixPrior& prior)
+      : cells_(cells), options_(options), prior_(prior) {}
+
+  GeneFit run(const SparseCounts& data, std::uint64_t item, Executor& executor,
+              Monitor& monitor) const {
+    GeneFit out;
+    const Gene gene = make_gene(cells_, data);
+    if (data.size == 0) out.status = GeneStatus::all_zero;
+    double best = -kInfinity;
+    for (const int k : options_.k) {
+      out.fits.emplace_back();
+      NbmixFit& fit = out.fits.back();
+      fit.k = k;
+      fit_k(gene, item, fit, executor, monitor);
+      const bool stopped = fit.trace.status == Status::interrupted ||
+                           fit.trace.status == Status::time_limit;
+      if (stopped) out.status = GeneStatus::stopped;
+      if (fit.trace.last() > best) {
+        best = fit.trace.last();
+        out.chosen = static_cast<int>(out.fits.size()) - 1;
+      }
+    }
+    const bool done = out.fits[static_cast<std::size_t>(out.chosen)].trace.converged();
+    if (out.status == GeneStatus::ok && !done) out.status = GeneStatus::not_converged;
+    return out;
+  }
+
+ private:
+  void fit_k(const Gene& gene, std::uint64_t item, NbmixFit& fit, Executor& executor,
+             Monitor& monitor) const {
+    const NbmixVb model(gene, gene_prior(prior_, gene));
+    NbmixVb::State state;
+    if (options_.start.items().empty()) {
+      std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
+      fit.starts = short_runs(model, starts, options_.em, executor, monitor);
+      state = starts[static_cast<std::size_t>(fit.starts.chosen)];
+    } else {
+      state = model.load(options_.start);
+    }
+    climb(model, state, fit, executor, monitor);
+    const NbmixVb::Stats sums = model.update_local(state, Range{0, gene.sites()});
+    const Mixture mixture{state.dirichlet / state.dirichlet.sum(), state.component};
+    detail::pack(mixture, model.covariance(state, sums), fit);
+    fit.df = mixture.df();
+  }
+
+  std::vector<NbmixVb::State> initial(const Gene& gene, const NbmixVb& model, std::uint64_t item,
+                                      int k) const {
+    const Starts starts(gene);
+    std::vector<NbmixVb::State> out;
+    for (int i = 0; i < options_.em.restarts; ++i) {
+      Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
+      out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
+    }
+    return out;
+  }
+
+  void climb(const NbmixVb& model, NbmixVb::State& state, NbmixFit& fit, Executor& executor,
+             Monitor& monitor) const {
+    AscentProgress progress;
+    const Archive& start = options_.start;
+    if (start.has("iteration")) {
+      progress = {static_cast<int>(start.scalar("iteration")), start};
+    }
+    if (start.has("converged")) {
+      fit.trace.record(progress.iteration, start.scalar("converged"));
+      fit.trace.end(Status::converged, "had converged before");
+      fit.state = start;
+      return;
+    }
+    VbOptions options;
+    static_cast<AscentOptions&>(options) = options_.em;
+    fit.trace = run_vb(model, state, options, executor, monitor, &progress);
+    fit.state = model.save(state);
+    remember(fit, progress);
+  }
+
+  const Cells& cells_;
+  const NbmixOptions& options_;
+  const NbmixPrior prior_;
+};
+
+// Where each cell stands among the rows of NbmixGibbs::State::prob.
+inline std::vector<Index> cell_rows(const Cells& cells, const Gene& gene,
+                                    const SparseCounts& data) {
+  std::vector<Index> row(static_cast<std::size_t>(cells.size()));
+  const bool levels = cells.levels() <= Cells::kFewLevels;
+  Index next = 0;
+  Index zero = 0;
+  for (Index cell = 0; cell < cells.size(); ++cell) {
+    Index& at = row[static_cast<std::size_t>(cell)];
+    const bool counted = next < data.size && data.cell[next] == cell;
+    if (!counted) {
+      at = levels ? cells.level_of(cell) : zero++;
+      continue;
+    }
+    at = gene.sites() + next;
+    if (levels) {
+      Index item = gene.first_item[static_cast<std::size_t>(cells.level_of(cell))];
+      while (gene.item_x(item) != data.count[next]) ++item;
+      at = gene.sites() + item;
+    }
+    ++next;
+  }
+  return row;
+}
+
+struct GibbsRun {
+  std::vector<Chain<NbmixGibbs::State>> chains;
+  Status status = Status::running;
+  MatrixXd prob;  // cells x parts, components by increasing mean
+};
+
+class GibbsFitter {
+ public:
+  GibbsFitter(const Cells& cells, const NbmixOptions& options, const GibbsOptions& gibbs,
+              const NbmixPrior& prior)
+      : cells_(cells), options_(options), gibbs_(gibbs), prior_(prior) {}
+
+  // `before` holds one saved chain each, or nothing.
+  GibbsRun run(const SparseCounts& data, std::uint64_t item, const std::vector<Archive>& before,
+               Executor& executor, Monitor& monitor) const {
+    const Gene gene = make_gene(cells_, data, ZeroSum::exact);
+    const NbmixGibbs model(gene, gene_prior(prior_, gene), gibbs_.warmup);
+    const Starts starts(gene);
+    GibbsRun out;
+    for (int c = 0; c < gibbs_.chains; ++c) {
+      Chain<NbmixGibbs::State> chain;
+      if (before.empty()) {
+        Rng rng(options_.seed, static_cast<std::uint64_t>(c), 0, item, 1);
+        const Mixture start = starts.make(options_.k[0], c, options_.zero_inflated, rng);
+        chain.state = options_.start.items().empty() ? model.init(start)
+                                                     : model.load(options_.start);
+      } else {
+        const Archive& saved = before[static_cast<std::size_t>(c)];
+        chain.state = model.load(saved);
+        chain.iteration = static_cast<int>(saved.scalar("iteration"));
+      }
+      out.chains.push_back(std::move(chain));
+    }
+    // Genes differ in their key, so that two of them never share random numbers.
+    const std::uint64_t seed = options_.seed + (item << 32);
+    out.status = run_gibbs(model, out.chains, gibbs_, seed, executor, monitor);
+    out.prob = probabilities(gene, data, out);
+    return out;
+  }
+
+ private:
+  MatrixXd probabilities(const Gene& gene, const SparseCounts& data, const GibbsRun& run) const {
+    ArrayXXd sum = run.chains[0].state.prob;
+    double sweeps = run.chains[0].state.sweeps;
+    for (std::size_t c = 1; c < run.chains.size(); ++c) {
+      sum += run.chains[c].state.prob;
+      sweeps += run.chains[c].state.sweeps;
+    }
+    const std::vector<Index> row = cell_rows(cells_, gene, data);
+    MatrixXd out(cells_.size(), sum.cols());
+    for (Index cell = 0; cell < cells_.size(); ++cell) {
+      out.row(cell) = sum.row(row[static_cast<std::size_t>(cell)]).matrix() / sweeps;
+    }
+    return out;
+  }
+
+  const Cells& cells_;
+  const NbmixOptions& options_;
+  const GibbsOptions& gibbs_;
+  const NbmixPrior prior_;
+};
+
+}  // namespace mixology

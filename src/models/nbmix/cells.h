@@ -1,0 +1,113 @@
+// The cells that all genes share: size factors, their distinct values, and the quadrature rule
+// that replaces a sum over all cells of a smooth function of the size factor.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "core/types.h"
+#include "models/nbmix/quadrature.h"
+
+namespace mixology {
+
+class Cells {
+ public:
+  // At most this many distinct size factors are summed over directly.
+  static constexpr Index kFewLevels = 48;
+
+  explicit Cells(std::vector<double> size_factors) : s_(std::move(size_factors)) {
+    log_s_.resize(s_.size());
+    for (std::size_t i = 0; i < s_.size(); ++i) log_s_[i] = std::log(s_[i]);
+    sum_s_ = std::accumulate(s_.begin(), s_.end(), 0.0);
+    sum_ss_ = std::inner_product(s_.begin(), s_.end(), s_.begin(), 0.0);
+    find_levels();
+    if (levels() > kFewLevels) choose_rule();
+  }
+
+  Index size() const { return static_cast<Index>(s_.size()); }
+  double s(Index cell) const { return s_[static_cast<std::size_t>(cell)]; }
+  double sum_s() const { return sum_s_; }
+  double sum_ss() const { return sum_ss_; }
+  double log_s(Index cell) const { return log_s_[static_cast<std::size_t>(cell)]; }
+  Index levels() const { return static_cast<Index>(level_.node.size()); }
+  Index level_of(Index cell) const { return level_of_[static_cast<std::size_t>(cell)]; }
+  // Distinct size factors and how many cells have each.
+  const Rule& level() const { return level_; }
+  // Nodes are size factors; empty when the levels are few or no rule passed the check.
+  const Rule& rule() const { return rule_; }
+  bool has_rule() const { return rule_.size() > 0; }
+
+ private:
+  void find_levels() {
+    std::vector<Index> order(s_.size());
+    std::iota(order.begin(), order.end(), Index{0});
+    std::sort(order.begin(), order.end(), [&](Index a, Index b) { return s(a) < s(b); });
+    level_of_.resize(s_.size());
+    for (const Index cell : order) {
+      if (level_.node.empty() || level_.node.back() != s(cell)) {
+        level_.node.push_back(s(cell));
+        level_.weight.push_back(0.0);
+      }
+      level_.weight.back() += 1.0;
+      level_of_[static_cast<std::size_t>(cell)] = levels() - 1;
+    }
+  }
+
+  // The smallest rule in log s that agrees with the full sum on functions of the kind that EM
+  // sums; none is kept when even the largest does not.
+  void choose_rule() {
+    Rule points = level_;
+    for (double& t : points.node) t = std::log(t);
+    for (const Index nodes : {Index{16}, Index{24}, Index{32}, Index{48}}) {
+      Rule trial = gauss_rule(points, nodes);
+      for (double& t : trial.node) t = std::exp(t);
+      if (rule_error(trial) < 1e-11) {
+        rule_ = std::move(trial);
+        return;
+      }
+    }
+  }
+
+  // Largest relative error over a grid of means: log(1 + s u), and the responsibility and
+  // log density of a zero under two components whose means differ thirtyfold.
+  double rule_error(const Rule& trial) const {
+    double worst = 0.0;
+    for (double log_u = -6.0; log_u <= 3.0; log_u += 1.0) {
+      const double u = std::exp(log_u);
+      auto log1p_term = [u](double s) { return std::log1p(s * u); };
+      auto odds = [u](double s) {
+        return std::exp(-0.5 * (std::log1p(2.0 * s * u) - std::log1p(s * u / 15.0)));
+      };
+      auto responsibility = [&](double s) { return 1.0 / (1.0 + odds(s)); };
+      auto density = [&](double s) { return std::log1p(odds(s)); };
+      worst = std::max({worst, gap(trial, log1p_term), gap(trial, responsibility),
+                        gap(trial, density)});
+    }
+    return worst;
+  }
+
+  template <class F>
+  double gap(const Rule& trial, F f) const {
+    const double full = total(level_, f);
+    return std::abs(total(trial, f) - full) / std::abs(full);
+  }
+
+  template <class F>
+  static double total(const Rule& rule, F f) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < rule.node.size(); ++i) sum += rule.weight[i] * f(rule.node[i]);
+    return sum;
+  }
+
+  std::vector<double> s_;
+  std::vector<double> log_s_;
+  double sum_s_ = 0.0;
+  double sum_ss_ = 0.0;
+  std::vector<Index> level_of_;
+  Rule level_;
+  Rule rule_;
+};
+
+}  // namespace mixology

@@ -1,0 +1,136 @@
+// EM for a mixture of negative binomials, in the form that engine/ascent.h iterates.
+//
+//     z_i ~ Categorical(pi_1..pi_K),  lambda_i | z_i = k ~ Gamma(1 / phi_k, rate 1 / (phi_k mu_k)),
+//     x_i | lambda_i ~ Poisson(s_i lambda_i)
+//
+// so that x_i | z_i = k is negative binomial with mean s_i mu_k and dispersion phi_k. The M step of
+// a component is a Newton step in (log mu, log phi) that never lowers its weighted likelihood.
+#pragma once
+
+#include <Eigen/Eigenvalues>
+#include <utility>
+
+#include "core/archive.h"
+#include "models/nbmix/information.h"
+
+namespace mixology {
+
+class NbmixEm {
+ public:
+  struct State {
+    Mixture mixture;
+    ArrayXXd a, b;  // expected weights of the sites, and of their counts
+  };
+  using Stats = PassSums;
+
+  explicit NbmixEm(const Gene& gene) : gene_(gene), site_of_(item_sites(gene)) {}
+
+  Index items() const { return gene_.sites(); }
+  Index chunk() const { return 4096; }
+  const Gene& gene() const { return gene_; }
+
+  State init(Mixture mixture) const {
+    State state;
+    state.a = ArrayXXd::Zero(gene_.sites(), mixture.k());
+    state.b = state.a;
+    state.mixture = std::move(mixture);
+    return state;
+  }
+
+  Stats update_local(State& state, Range range) const {
+    const PassTables tables = make_tables(gene_, state.mixture, range);
+    return pass(gene_, tables, site_of_, range, SiteWeights{&state.a, &state.b});
+  }
+
+  void update_global(State& state, const Stats& stats) const {
+    state.mixture.weight = stats.weight.cwiseMax(0.0) / stats.weight.cwiseMax(0.0).sum();
+    for (Index j = 0; j < state.mixture.k(); ++j) {
+      if (stats.weight[j] < 1e-10) continue;  // nothing left to learn from
+      const ComponentSums sums{gene_, state.a.col(j), state.b.col(j), stats.h.col(j)};
+      Component& c = state.mixture.component[static_cast<std::size_t>(j)];
+      c = ComponentLikelihood(sums).raise(c, 2);
+    }
+  }
+
+  double objective(const State&, const Stats& stats) const {
+    return stats.log_likelihood + gene_.constant;
+  }
+
+  // log weights, then (eta, psi) of every component; psi of a Poisson stays at kPoissonPsi.
+  VectorXd parameters(const State& state) const {
+    const Mixture& m = state.mixture;
+    VectorXd out(m.weight.size() + 2 * m.k());
+    out.head(m.weight.size()) = m.weight.array().max(1e-300).log();
+    for (Index j = 0; j < m.k(); ++j) {
+      const Component& c = m.component[static_cast<std::size_t>(j)];
+      out[m.weight.size() + 2 * j] = c.eta;
+      out[m.weight.size() + 2 * j + 1] = c.phi > 0.0 ? std::log(c.phi) : kPoissonPsi;
+    }
+    return out;
+  }
+
+  void set_parameters(State& state, const VectorXd& theta) const {
+    Mixture& m = state.mixture;
+    const Index parts = m.weight.size();
+    const double top = theta.head(parts).maxCoeff();
+    m.weight = (theta.head(parts).array() - top).exp();
+    m.weight /= m.weight.sum();
+    for (Index j = 0; j < m.k(); ++j) {
+      Component& c = m.component[static_cast<std::size_t>(j)];
+      const double psi = theta[parts + 2 * j + 1];
+      c.eta = std::min(std::max(theta[parts + 2 * j], kMinEta), kMaxEta);
+      c.phi = psi < kMinPsi ? 0.0 : std::exp(std::min(psi, kMaxPsi));
+    }
+  }
+
+  // Newton's direction on the observed likelihood, in the order of parameters(). Directions in
+  // which the likelihood is not concave are climbed by their slope.
+  VectorXd newton_direction(const State& state, const Stats& stats) const {
+    const Curvature at = curvature(gene_, state.mixture, stats, state.a, state.b);
+    const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(at.hessian);
+    const VectorXd along = eigen.eigenvectors().transpose() * at.gradient;
+    const double floor = 1e-9 * eigen.eigenvalues().cwiseAbs().maxCoeff() + 1e-12;
+    VectorXd step = VectorXd::Zero(along.size());
+    for (Index i = 0; i < along.size(); ++i) {
+      step[i] = along[i] / std::max(std::abs(eigen.eigenvalues()[i]), floor);
+    }
+    step = eigen.eigenvectors() * step;
+    const double longest = step.cwiseAbs().maxCoeff();
+    if (longest > 2.0) step *= 2.0 / longest;
+    const Index free = state.mixture.weight.size() - 1;
+    VectorXd out = VectorXd::Zero(step.size() + 1);  // the last log weight is the reference
+    out.head(free) = step.head(free);
+    out.tail(step.size() - free) = step.tail(step.size() - free);
+    return out;
+  }
+
+  Archive save(const State& state) const {
+    Archive archive;
+    archive.put("weight", state.mixture.weight);
+    VectorXd eta(state.mixture.k()), phi(state.mixture.k());
+    for (Index j = 0; j < state.mixture.k(); ++j) {
+      eta[j] = state.mixture.component[static_cast<std::size_t>(j)].eta;
+      phi[j] = state.mixture.component[static_cast<std::size_t>(j)].phi;
+    }
+    archive.put("log_mean", eta);
+    archive.put("dispersion", phi);
+    return archive;
+  }
+
+  State load(const Archive& archive) const {
+    Mixture mixture;
+    mixture.weight = archive.vector("weight");
+    const VectorXd eta = archive.vector("log_mean");
+    const VectorXd phi = archive.vector("dispersion");
+    for (Index j = 0; j < eta.size(); ++j) mixture.component.push_back({eta[j], phi[j]});
+    return init(std::move(mixture));
+  }
+
+ private:
+  static constexpr double kPoissonPsi = kMinPsi - 1.0;
+
+  const Gene& gene_;
+  std::vector<Index> site_of_;
+};
+
+}  // namespace mixology

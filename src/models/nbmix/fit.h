@@ -1,0 +1,356 @@
+// The EM fit of one gene: every K asked for, starts, standard errors, and the choice of K.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "engine/em.h"
+#include "engine/multistart.h"
+#include "models/nbmix/em_model.h"
+#include "models/nbmix/single.h"
+#include "models/nbmix/starts.h"
+
+namespace mixology {
+
+enum class Criterion { bic, icl, aic };
+
+struct NbmixOptions {
+  EmOptions em;
+  std::vector<int> k = {1};
+  bool zero_inflated = false;
+  bool cox_reid = false;
+  Criterion criterion = Criterion::bic;
+  std::uint64_t seed = 0;
+  Archive start;  // where to begin instead: a state, with the engine's progress when resumed
+};
+
+enum class GeneStatus { ok, all_zero, one_value, too_few_cells, invalid, not_converged, stopped };
+
+inline const char* gene_status_name(GeneStatus status) {
+  switch (status) {
+    case GeneStatus::ok: return "ok";
+    case GeneStatus::all_zero: return "all_zero";
+    case GeneStatus::one_value: return "one_value";
+    case GeneStatus::too_few_cells: return "too_few_cells";
+    case GeneStatus::invalid: return "invalid";
+    case GeneStatus::not_converged: return "not_converged";
+    case GeneStatus::stopped: return "stopped";
+  }
+  return "unknown";
+}
+
+// One K. Parts (components, and the point mass where there is one) are numbered by decreasing
+// weight; the point mass has mean 0.
+struct NbmixFit {
+  int k = 0;
+  int df = 0;
+  VectorXd weight, mean, dispersion;
+  MatrixXd covariance;  // of (weights, means, dispersions); NaN where there is none
+  double log_likelihood = kNaN;
+  double entropy = kNaN;
+  Trace trace;
+  StartsReport starts;
+  bool exact_zeros = false;  // the quadrature was not good enough here
+  Archive state;             // of the climb, to go on from
+
+  double criterion(Criterion which, double n) const {
+    const double deviance = -2.0 * log_likelihood;
+    if (which == Criterion::aic) return deviance + 2.0 * df;
+    const double bic = deviance + df * std::log(n);
+    return which == Criterion::bic ? bic : bic + 2.0 * entropy;
+  }
+};
+
+// Adds to the saved state what a resumed climb needs of the engine.
+inline void remember(NbmixFit& fit, const AscentProgress& progress) {
+  fit.state.put("iteration", static_cast<double>(progress.iteration));
+  if (fit.trace.converged()) fit.state.put("converged", fit.trace.last());
+  for (const auto& item : progress.memory.items()) fit.state.add(item.first, item.second);
+}
+
+struct GeneFit {
+  GeneStatus status = GeneStatus::ok;
+  std::string message;
+  std::vector<NbmixFit> fits;  // one per K tried
+  int chosen = 0;
+};
+
+namespace detail {
+
+// Covariance of (weights, means, dispersions): inverse information and the delta method. Poisson
+// dispersions are left out; their rows are NaN.
+inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
+  const Index parts = m.weight.size();
+  const Index free = parts - 1;
+  const Index k = m.k();
+  std::vector<Index> active;
+  for (Index i = 0; i < hessian.rows(); ++i) {
+    const bool psi = i >= free && (i - free) % 2 == 1;
+    if (psi && m.component[static_cast<std::size_t>((i - free) / 2)].phi == 0.0) continue;
+    active.push_back(i);
+  }
+  const Index p = static_cast<Index>(active.size());
+  MatrixXd information(p, p);
+  MatrixXd jacobian = MatrixXd::Zero(parts + 2 * parts, p);
+  for (Index c = 0; c < p; ++c) {
+    const Index i = active[static_cast<std::size_t>(c)];
+    for (Index r = 0; r < p; ++r) {
+      information(r, c) = -hessian(active[static_cast<std::size_t>(r)], i);
+    }
+    if (i < free) {
+      for (Index j = 0; j < parts; ++j) jacobian(j, c) = m.weight[j] * ((i == j) - m.weight[i]);
+      continue;
+    }
+    const Index j = (i - free) / 2;
+    const Component& comp = m.component[static_cast<std::size_t>(j)];
+    const bool psi = (i - free) % 2 == 1;
+    jacobian((psi ? 2 : 1) * parts + j, c) = psi ? comp.phi : std::exp(comp.eta);
+  }
+  MatrixXd out = MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
+  const Eigen::LDLT<MatrixXd> factor(information);
+  const bool regular = factor.info() == Eigen::Success && factor.isPositive() &&
+                       (factor.vectorD().array() > 0.0).all();
+  if (!regular) return out;
+  out = jacobian * factor.solve(jacobian.transpose());
+  for (Index j = 0; j < parts; ++j) {
+    const bool none = j >= k;
+    if (none || m.component[static_cast<std::size_t>(j)].phi == 0.0) {
+      out.row(2 * parts + j).setConstant(kNaN);
+      out.col(2 * parts + j).setConstant(kNaN);
+    }
+    if (none) out.row(parts + j).setConstant(kNaN), out.col(parts + j).setConstant(kNaN);
+  }
+  return out;
+}
+
+// Numbers the parts by decreasing weight, ties by decreasing mean.
+inline void pack(const Mixture& m, const MatrixXd& covariance, NbmixFit& fit) {
+  const Index parts = m.weight.size();
+  VectorXd mean = VectorXd::Zero(parts);
+  VectorXd phi = VectorXd::Zero(parts);
+  for (Index j = 0; j < m.k(); ++j) {
+    mean[j] = std::exp(m.component[static_cast<std::size_t>(j)].eta);
+    phi[j] = m.component[static_cast<std::size_t>(j)].phi;
+  }
+  std::vector<Index> order(static_cast<std::size_t>(parts));
+  std::iota(order.begin(), order.end(), Index{0});
+  std::sort(order.begin(), order.end(), [&](Index a, Index b) {
+    return m.weight[a] != m.weight[b] ? m.weight[a] > m.weight[b] : mean[a] > mean[b];
+  });
+  fit.weight.resize(parts), fit.mean.resize(parts), fit.dispersion.resize(parts);
+  fit.covariance.resize(3 * parts, 3 * parts);
+  for (Index i = 0; i < parts; ++i) {
+    const Index from = order[static_cast<std::size_t>(i)];
+    fit.weight[i] = m.weight[from], fit.mean[i] = mean[from], fit.dispersion[i] = phi[from];
+    for (Index j = 0; j < parts; ++j) {
+      const Index to = order[static_cast<std::size_t>(j)];
+      for (Index a = 0; a < 3; ++a) {
+        for (Index b = 0; b < 3; ++b) {
+          fit.covariance(a * parts + i, b * parts + j) =
+              covariance(a * parts + from, b * parts + to);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
+// Parts numbered by size, standard errors, and the log likelihood from the full sum over cells.
+inline void finish(const Gene& gene, const Gene& exact, const Mixture& mixture, NbmixFit& fit) {
+  NbmixEm model(gene);
+  NbmixEm::State state = model.init(mixture);
+  const PassSums sums = model.update_local(state, Range{0, gene.sites()});
+  const Curvature at = curvature(gene, mixture, sums, state.a, state.b);
+  detail::pack(mixture, detail::natural_covariance(mixture, at.hessian), fit);
+  const FullSums full = evaluate(exact, mixture);
+  fit.log_likelihood = full.log_likelihood;
+  fit.entropy = full.entropy;
+  fit.df = mixture.df();
+}
+
+class GeneFitter {
+ public:
+  GeneFitter(const Cells& cells, const NbmixOptions& options)
+      : cells_(cells), options_(options) {}
+
+  // `item` numbers the gene for the random starts.
+  GeneFit run(const SparseCounts& data, std::uint64_t item, Executor& executor,
+              Monitor& monitor) const {
+    GeneFit out;
+    const Gene gene = make_gene(cells_, data);
+    const Gene exact = gene.quadrature ? make_gene(cells_, data, ZeroSum::exact) : gene;
+    out.status = kind(data);
+    Mixture smaller;
+    for (const int k : options_.k) {
+      out.fits.emplace_back();
+      NbmixFit& fit = out.fits.back();
+      fit.k = k;
+      if (cells_.size() < k) {
+        fit.df = 3 * k - 1 + options_.zero_inflated;
+        if (out.fits.size() == 1) out.status = GeneStatus::too_few_cells;
+        continue;
+      }
+      if (out.status == GeneStatus::all_zero || out.status == GeneStatus::one_value) {
+        degenerate(gene, exact, k, fit);
+        continue;
+      }
+      fit_k(gene, exact, item, smaller, fit, executor, monitor);
+    }
+    choose(out);
+    return out;
+  }
+
+ private:
+  GeneStatus kind(const SparseCounts& data) const {
+    if (data.size == 0) return GeneStatus::all_zero;
+    if (data.size < cells_.size()) return GeneStatus::ok;
+    const bool same = std::all_of(data.count, data.count + data.size,
+                                  [&](double x) { return x == data.count[0]; });
+    return same ? GeneStatus::one_value : GeneStatus::ok;
+  }
+
+  // Nothing to tell components apart: the first takes all, a Poisson (of mean 0 if need be).
+  void degenerate(const Gene& gene, const Gene& exact, int k, NbmixFit& fit) const {
+    const Index parts = k + (options_.zero_inflated ? 1 : 0);
+    const double mean = gene.sum_x / gene.sum_s;
+    fit.df = static_cast<int>(2 * k + parts - 1);
+    fit.weight = VectorXd::Zero(parts);
+    fit.weight[0] = 1.0;
+    fit.mean = VectorXd::Constant(parts, mean);
+    if (options_.zero_inflated) fit.mean[parts - 1] = 0.0;
+    fit.dispersion = VectorXd::Zero(parts);
+    fit.covariance = MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
+    fit.covariance(parts, parts) = mean / gene.sum_s;
+    fit.entropy = 0.0;
+    fit.log_likelihood = 0.0;
+    if (mean > 0.0) {
+      Mixture one{VectorXd::Ones(1), {Component{std::log(mean), 0.0}}};
+      fit.log_likelihood = evaluate(exact, one).log_likelihood;
+    }
+    fit.trace.record(0, fit.log_likelihood);
+    fit.trace.end(Status::converged, "all counts are equal: nothing to fit");
+  }
+
+  void fit_k(const Gene& gene, const Gene& exact, std::uint64_t item, Mixture& smaller,
+             NbmixFit& fit, Executor& executor, Monitor& monitor) const {
+    Mixture best;
+    if (fit.k == 1 && !options_.zero_inflated) {
+      best = single(gene, fit);
+    } else {
+      best = climb(gene, item, smaller, fit, executor, monitor);
+    }
+    finish(gene, exact, best, fit);
+    if (gene.quadrature && fit.trace.converged() && quadrature_missed(fit)) {
+      fit.exact_zeros = true;
+      if (fit.k == 1 && !options_.zero_inflated) {
+        best = single(exact, fit);
+      } else {
+        best = continue_from(exact, best, fit, executor, monitor);
+      }
+      finish(exact, exact, best, fit);
+    }
+    smaller = best;
+  }
+
+  static bool quadrature_missed(const NbmixFit& fit) {
+    const double size = std::abs(fit.log_likelihood) + 1.0;
+    return std::abs(fit.trace.last() - fit.log_likelihood) > 1e-8 * size;
+  }
+
+  Mixture single(const Gene& gene, NbmixFit& fit) const {
+    fit.trace = Trace();
+    const ComponentSums sums = all_counts(gene);
+    const ComponentLikelihood likelihood(sums);
+    fit.trace.record(0, likelihood.value(likelihood.poisson()) + gene.constant);
+    const SingleFit found = options_.cox_reid ? CoxReid(sums).fit() : fit_single(sums);
+    fit.trace.record(1, likelihood.value(found.component) + gene.constant);
+    if (found.converged) {
+      fit.trace.end(Status::converged, "Newton's method reached the maximum");
+    } else {
+      fit.trace.end(Status::max_iterations, "Newton's steps ran out before the maximum");
+    }
+    return Mixture{VectorXd::Ones(1), {found.component}};
+  }
+
+  Mixture climb(const Gene& gene, std::uint64_t item, const Mixture& smaller, NbmixFit& fit,
+                Executor& executor, Monitor& monitor) const {
+    const NbmixEm model(gene);
+    if (options_.start.has("weight")) {
+      NbmixEm::State state = model.load(options_.start);
+      return settle(model, state, fit, executor, monitor);
+    }
+    std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k);
+    fit.starts = short_runs(model, starts, options_.em, executor, monitor);
+    NbmixEm::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
+    return settle(model, state, fit, executor, monitor);
+  }
+
+  std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,
+                                      const Mixture& smaller, int k) const {
+    const Starts starts(gene);
+    std::vector<NbmixEm::State> out;
+    for (int i = 0; i < options_.em.restarts; ++i) {
+      Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
+      out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
+    }
+    if (smaller.k() == k - 1 && k > 1) {  // so that a larger K is never worse
+      Index largest = 0;
+      smaller.weight.head(smaller.k()).maxCoeff(&largest);
+      out.push_back(model.init(Starts::split(smaller, largest)));
+    }
+    return out;
+  }
+
+  Mixture settle(const NbmixEm& model, NbmixEm::State& state, NbmixFit& fit, Executor& executor,
+                 Monitor& monitor) const {
+    AscentProgress progress;
+    if (options_.start.has("iteration")) {
+      progress.iteration = static_cast<int>(options_.start.scalar("iteration"));
+      progress.memory = options_.start;
+    }
+    if (options_.start.has("converged")) {  // a resumed fit that has nowhere to go
+      fit.trace.record(progress.iteration, options_.start.scalar("converged"));
+      fit.trace.end(Status::converged, "had converged before");
+      fit.state = options_.start;
+      return state.mixture;
+    }
+    fit.trace = run_em(model, state, options_.em, executor, monitor, &progress);
+    fit.state = model.save(state);
+    remember(fit, progress);
+    return state.mixture;
+  }
+
+  Mixture continue_from(const Gene& exact, const Mixture& from, NbmixFit& fit,
+                        Executor& executor, Monitor& monitor) const {
+    const NbmixEm model(exact);
+    NbmixEm::State state = model.init(from);
+    return settle(model, state, fit, executor, monitor);
+  }
+
+  void choose(GeneFit& out) const {
+    double best = kInfinity;
+    bool stopped = false;
+    for (std::size_t i = 0; i < out.fits.size(); ++i) {
+      const NbmixFit& fit = out.fits[i];
+      stopped = stopped || fit.trace.status == Status::interrupted ||
+                fit.trace.status == Status::time_limit;
+      const double value = fit.criterion(options_.criterion, static_cast<double>(cells_.size()));
+      if (value < best) {
+        best = value;
+        out.chosen = static_cast<int>(i);
+      }
+    }
+    const NbmixFit& chosen = out.fits[static_cast<std::size_t>(out.chosen)];
+    if (out.status != GeneStatus::ok) return;
+    if (stopped) out.status = GeneStatus::stopped;
+    else if (!chosen.trace.converged()) out.status = GeneStatus::not_converged;
+  }
+
+  const Cells& cells_;
+  const NbmixOptions& options_;
+};
+
+}  // namespace mixology
