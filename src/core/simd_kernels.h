@@ -37,12 +37,20 @@ MIXOLOGY_INLINE V select(I mask, V yes, V no) { return mask ? yes : no; }
 MIXOLOGY_INLINE V larger(V a, V b) { return select(a > b, a, b); }
 MIXOLOGY_INLINE V absolute(V x) { return (V)((U)x & 0x7fffffffffffffffULL); }
 
+// Is any lane of a comparison true? Used to skip work that no lane of the block needs; what a
+// lane computes must not depend on it.
 MIXOLOGY_INLINE bool any(I mask) {
-  long long lane[kWidth];
-  __builtin_memcpy(lane, &mask, sizeof mask);
+#if defined(__AVX512DQ__) && MIXOLOGY_SIMD_BYTES == 64
+  return __builtin_ia32_cvtq2mask512(mask) != 0;
+#elif defined(__AVX__) && MIXOLOGY_SIMD_BYTES == 32
+  return __builtin_ia32_movmskpd256((V)mask) != 0;
+#elif defined(__SSE2__) && MIXOLOGY_SIMD_BYTES == 16
+  return __builtin_ia32_movmskpd((V)mask) != 0;
+#else
   long long all = 0;
-  for (std::size_t i = 0; i < kWidth; ++i) all |= lane[i];
+  for (std::size_t i = 0; i < kWidth; ++i) all |= mask[i];
   return all != 0;
+#endif
 }
 
 // Estrin's scheme: half as deep as Horner's, for the processor to overlap. (Functions for each
@@ -73,21 +81,27 @@ MIXOLOGY_INLINE V polynomial19(const double* c, V u) {
 
 // ---- exponential -------------------------------------------------------------------------
 
-// x = k log 2 + r; exp(x) = 2^k exp(r). The power is applied in two halves, so that a result
-// in the subnormal range is rounded once and overflow gives infinity.
+// x = k log 2 + r; exp(x) = 2^k exp(r). Near the ends of the range the power is applied in two
+// halves, so that a result in the subnormal range is rounded once and overflow gives infinity.
 MIXOLOGY_INLINE V exp_v(V x) {
   const double magic = 0x1.8p52;  // adding it rounds to an integer held in the low bits
-  x = select(x > 1000.0, splat(1000.0), x);
-  x = select(x < -1000.0, splat(-1000.0), x);
+  const I edge = ~(absolute(x) < 708.0);
+  if (any(edge)) {
+    x = select(x > 1000.0, splat(1000.0), x);
+    x = select(x < -1000.0, splat(-1000.0), x);
+  }
   const V shifted = x * 1.4426950408889634 + magic;
   const V k = shifted - magic;
   const V r = (x - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
   const V value = 1.0 + (r + r * r * (0.5 + r * polynomial9(kExp, r)));
-  const U biased = (U)shifted - 0x4338000000000000ULL + 4096;  // k + 4096, so positive
-  const U half = biased >> 1;
-  const V scale_a = (V)((half - (2048 - 1023)) << 52);
-  const V scale_b = (V)((biased - half - (2048 - 1023)) << 52);
-  return value * scale_a * scale_b;
+  const U power = (U)shifted - 0x4338000000000000ULL;
+  V result = value * (V)((power + 1023) << 52);
+  if (any(edge)) {
+    const U half = ((power + 4096) >> 1) - 2048;
+    const V twice = value * (V)((half + 1023) << 52) * (V)((power - half + 1023) << 52);
+    result = select(edge, twice, result);
+  }
+  return result;
 }
 
 // ---- logarithms --------------------------------------------------------------------------
@@ -107,22 +121,29 @@ MIXOLOGY_INLINE V log_normal_v(V x, V small) {
 }
 
 MIXOLOGY_INLINE V log_v(V x) {
-  // Subnormal numbers are raised by 2^54; -37.4 = -54 log 2 goes in with the small part.
-  const I tiny = x < 0x1p-1022;
-  V y = log_normal_v(select(tiny, x * 0x1p54, x), V{});
-  y = select(tiny, y - 54.0 * 0x1.62e42fefa39efp-1, y);
-  y = select(x == 0.0, splat(-kInf), y);
-  y = select(x == kInf, x, y);
-  return select(x >= 0.0, y, splat(__builtin_nan("")));
+  const double largest = 0x1.fffffffffffffp1023;
+  V y = log_normal_v(x, V{});
+  if (any(~((x >= 0x1p-1022) & (x <= largest)))) {
+    // Subnormal numbers are raised by 2^54.
+    const V raised = log_normal_v(x * 0x1p54, V{}) - 54.0 * 0x1.62e42fefa39efp-1;
+    y = select(x < 0x1p-1022, raised, y);
+    y = select(x == 0.0, splat(-kInf), y);
+    y = select(x == kInf, x, y);
+    y = select(x >= 0.0, y, splat(__builtin_nan("")));
+  }
+  return y;
 }
 
 // With u = fl(1 + x), log(1 + x) = log(u) + (x - (u - 1)) / u.
 MIXOLOGY_INLINE V log1p_v(V x) {
   const V u = 1.0 + x;
   V y = log_normal_v(u, (x - (u - 1.0)) / u);
-  y = select(x == -1.0, splat(-kInf), y);
-  y = select((x == kInf) | (x == 0.0), x, y);
-  return select(x >= -1.0, y, splat(__builtin_nan("")));
+  if (any(~((x > -1.0) & (x < kInf)))) {
+    y = select(x == -1.0, splat(-kInf), y);
+    y = select(x == kInf, x, y);
+    y = select(x >= -1.0, y, splat(__builtin_nan("")));
+  }
+  return select(x == 0.0, x, y);  // the sign of zero
 }
 
 MIXOLOGY_INLINE V log1pexp_v(V x) {
@@ -146,21 +167,26 @@ MIXOLOGY_INLINE V rising_eight(V x) {
 // lgamma(x) = lgamma(y) + log(rise / fall), so that both roots keep their relative accuracy.
 MIXOLOGY_INLINE V lgamma_v(V x) {
   const I low = x < 8.0;
-  V y = select(low, x, splat(2.0));
-  V ratio = splat(1.0);
-  MIXOLOGY_UNROLL
-  for (int j = 0; j < 6; ++j) {
-    const I step = y >= 2.5;
-    y = select(step, y - 1.0, y);
-    ratio = select(step, ratio * y, ratio);
+  V argument = x;  // of the one logarithm
+  V near = V{};
+  if (any(low)) {
+    V y = select(low, x, splat(2.0));
+    V ratio = splat(1.0);
+    MIXOLOGY_UNROLL
+    for (int j = 0; j < 6; ++j) {
+      const I step = y >= 2.5;
+      y = select(step, y - 1.0, y);
+      ratio = select(step, ratio * y, ratio);
+    }
+    ratio = select(x < 1.5, x, ratio);
+    ratio = select(x < 0.5, x * (x + 1.0), ratio);
+    y = select(x < 1.5, y + 1.0, y);
+    y = select(x < 0.5, y + 1.0, y);
+    const V z = y - 2.0;
+    near = z * polynomial19(kLgammaNearTwo, z);
+    argument = select(low, ratio, x);
   }
-  ratio = select(x < 1.5, x, ratio);
-  ratio = select(x < 0.5, x * (x + 1.0), ratio);
-  y = select(x < 1.5, y + 1.0, y);
-  y = select(x < 0.5, y + 1.0, y);
-  const V z = y - 2.0;
-  const V near = z * polynomial19(kLgammaNearTwo, z);
-  const V log_part = log_v(select(low, ratio, x));
+  const V log_part = log_v(argument);
   const V inverse = 1.0 / x;
   const V series = inverse * polynomial9(kStirling, inverse * inverse);
   const V far = (x - 0.5) * log_part - x + kHalfLogTwoPi + series;
@@ -188,11 +214,13 @@ MIXOLOGY_INLINE Rising rising_eight_derivatives(V x) {
 MIXOLOGY_INLINE V digamma_v(V x) {
   const I low = x < 8.0;
   const V a = select(low, x + 8.0, x);
-  const Rising r = rising_eight_derivatives(select(low, x, splat(1.0)));
   const V inverse = 1.0 / a;
   const V u = inverse * inverse;
-  V y = (log_v(a) - 0.5 * inverse) - u * polynomial9(kDigamma, u);
-  y = select(low, y - r.d1 / r.p, y);
+  V y = (log_normal_v(a, V{}) - 0.5 * inverse) - u * polynomial9(kDigamma, u);
+  if (any(low)) {
+    const Rising r = rising_eight_derivatives(select(low, x, splat(1.0)));
+    y = select(low, y - r.d1 / r.p, y);
+  }
   y = select(x == 0.0, splat(-kInf), y);
   y = select(x == kInf, x, y);
   return select(x >= 0.0, y, splat(__builtin_nan("")));
@@ -201,14 +229,16 @@ MIXOLOGY_INLINE V digamma_v(V x) {
 MIXOLOGY_INLINE V trigamma_v(V x) {
   const I low = x < 8.0;
   const V a = select(low, x + 8.0, x);
-  // sum 1 / (x + j)^2 = (P'^2 - P P'') / P^2
-  const Rising r = rising_eight_derivatives(select(low, x, splat(1.0)));
-  const V slope = r.d1 / r.p;
   const V inverse = 1.0 / a;
   const V u = inverse * inverse;
   V y = inverse + u * (0.5 + inverse * polynomial9(kTrigamma, u));
-  y = select(low, y + (slope * slope - r.d2 / r.p), y);
-  y = select(x < 1e-150, 1.0 / (x * x), y);  // where P'^2 overflows
+  if (any(low)) {
+    // sum 1 / (x + j)^2 = (P'^2 - P P'') / P^2
+    const Rising r = rising_eight_derivatives(select(low, x, splat(1.0)));
+    const V slope = r.d1 / r.p;
+    y = select(low, y + (slope * slope - r.d2 / r.p), y);
+    y = select(x < 1e-150, 1.0 / (x * x), y);  // where P'^2 overflows
+  }
   y = select(x == kInf, V{}, y);
   return select(x >= 0.0, y, splat(__builtin_nan("")));
 }
