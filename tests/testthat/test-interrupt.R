@@ -1,0 +1,49 @@
+# A SIGINT during a fit gives the prompt back at once, with the fit so far, and leaves R healthy.
+
+interrupted_run <- function(body) {
+  script <- tempfile(fileext = ".R")
+  out <- tempfile(fileext = ".rds")
+  ready <- tempfile()
+  writeLines(c(
+    sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")),
+    "library(mixology)", body[1], sprintf("file.create(%s)", deparse(ready)),
+    "began <- proc.time()[[3]]", body[2], "ended <- as.numeric(Sys.time())", body[3],
+    sprintf("saveRDS(list(fit = fit, ended = ended, again = again), %s)", deparse(out))
+  ), script)
+  log <- tempfile()
+  pid <- as.integer(system(sprintf("'%s' --vanilla '%s' >'%s' 2>&1 & echo $!",
+                                   file.path(R.home("bin"), "Rscript"), script, log),
+                           intern = TRUE))
+  wait_for(ready, 60)
+  Sys.sleep(1.5)
+  sent <- as.numeric(Sys.time())
+  child <- system(sprintf("pgrep -P %d", pid), intern = TRUE, ignore.stderr = TRUE)
+  tools::pskill(as.integer(c(pid, child)), tools::SIGINT)
+  wait_for(out, 60)
+  Sys.sleep(0.2)
+  c(readRDS(out), list(sent = sent))
+}
+
+wait_for <- function(file, seconds) {
+  for (i in seq_len(10 * seconds)) {
+    if (file.exists(file)) return(invisible())
+    Sys.sleep(0.1)
+  }
+  stop("the run left no ", basename(file))
+}
+
+test_that("an interrupted chain comes back within a second, and the next fit works", {
+  skip_on_os("windows")
+  run <- interrupted_run(c(
+    "set.seed(1); x <- rnbinom(20000, size = 2, mu = 5)",
+    paste("control <- gibbs_control(chains = 2, iterations = 1e6, warmup = 10)",
+          "fit <- suppressWarnings(nbmix(x, k = 2, method = 'gibbs', control = control, seed = 1))",
+          sep = "; "),
+    "again <- nbmix(x[1:500], k = 1, seed = 1)"
+  ))
+  expect_lt(run$ended - run$sent, 1)
+  expect_false(run$fit$convergence$converged)
+  expect_identical(run$fit$convergence$status, "interrupted")
+  expect_gt(dim(run$fit$posterior$draws)[1], 0)
+  expect_true(run$again$convergence$converged)
+})
