@@ -5,8 +5,8 @@ with_attached <- function(packages, body) {
   writeLines(c(sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")),
                sprintf("suppressPackageStartupMessages(library(%s))", packages), body,
                "cat('all well\\n')"), script)
-  system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", shQuote(script)), stdout = TRUE,
-          stderr = TRUE)
+  suppressWarnings(system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", shQuote(script)),
+                           stdout = TRUE, stderr = TRUE))
 }
 
 ours <- c(
@@ -34,7 +34,9 @@ for (package in names(theirs)) {
   test_that(paste("mixology and", package, "can be attached in either order"), {
     skip_if_not_installed(package)
     body <- c(theirs[[package]], ours)
-    expect_match(with_attached(c(package, "mixology"), body), "^all well$", all = FALSE)
-    expect_match(with_attached(c("mixology", package), body), "^all well$", all = FALSE)
+    first <- with_attached(c(package, "mixology"), body)
+    expect_match(first, "^all well$", all = FALSE)
+    last <- with_attached(c("mixology", package), body)
+    expect_match(last, "^all well$", all = FALSE)
   })
 }
