@@ -106,7 +106,8 @@ resolve_control <- function(control, method, fun) {
   wanted <- paste0(method, "_control")
   if (is.null(control)) return(maker())
   if (inherits(control, wanted)) return(control)
-  if (inherits(control, "mixology_control") || !is.list(control)) {
+  named <- length(control) == 0 || (!is.null(names(control)) && all(nzchar(names(control))))
+  if (inherits(control, "mixology_control") || !is.list(control) || !named) {
     abort_arg(fun, "control", sprintf("made by %s() for method = \"%s\"", wanted, method),
               describe_value(control))
   }

@@ -45,12 +45,12 @@ for (model in mixology:::registered_models()) {
       expect_true(all(c("iter", "value", "seconds") %in% names(trace)))
     })
 
-    test_that(paste(label, "never lets its objective fall"), {
-      if (method != "gibbs") {
+    if (method != "gibbs") {
+      test_that(paste(label, "never lets its objective fall"), {
         value <- objective(fit)$value
         expect_true(all(diff(value) >= -1e-8 * abs(value[-1])))
-      }
-    })
+      })
+    }
 
     test_that(paste(label, "answers as lm users expect"), {
       expect_true(is.numeric(nobs(fit)))
