@@ -17,8 +17,8 @@
 // State and to nothing else. A model whose local update depends on what the last one left in State
 // (coordinate ascent over the items) also supplies
 //   void put_stats(Archive&, const Stats&) const, Stats get_stats(const Archive&) const
-// so that a resumed fit need not repeat the last local update. A model that knows its curvature
-// may supply
+// so that a resumed fit need not repeat the last local update; its first local update counts as
+// a sweep. A model that knows its curvature may supply
 //   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
 //              point just evaluated: tried before the extrapolation, kept if the objective rises
 #pragma once
@@ -92,6 +92,7 @@ class Ascent {
     if (progress != nullptr) iteration_ = progress->iteration;
     if (resumed) recall(progress->memory);
     last_ = iteration_ + options_.max_iterations;
+    if (!resumed && has_stats_archive<Model>::value) ++iteration_;
     if (!resumed || !has_stats_archive<Model>::value) stats_ = local(state_);
     value_ = model_.objective(state_, stats_);
     trace_.record(iteration_, value_);
@@ -99,6 +100,8 @@ class Ascent {
       trace_.end(Status::not_finite, "the objective is not finite");
     } else if (monitor_.tick(iteration_, value_) == Action::stop) {
       stop();
+    } else if (iteration_ >= last_) {
+      check_limits();
     }
   }
 

@@ -1,0 +1,220 @@
+# What mmash() is given, as the core wants it: where X comes from, Y with its gaps, covariates,
+# sufficient and summary statistics.
+
+# A source of X is a list: kind ("dense", "int8", "sparse", "bed", "gram"), x (what the core
+# reads), rows, cols (samples and variants), variants, samples (names or NULL), missing (genotypes
+# not known).
+mmash_source <- function(x, fun, settings = list()) UseMethod("mmash_source")
+
+mmash_source.default <- function(x, fun, settings = list()) {
+  if (isS4(x) && inherits(x, "SnpMatrix")) {
+    check_installed("snpStats", fun, "a SnpMatrix")
+    return(mmash_source(methods::as(x, "numeric"), fun, settings))
+  }
+  must <- paste("a numeric matrix samples x variants, a sparse matrix, the path of a .bed file,",
+                "or made by suff_stats() or summary_stats()")
+  abort_arg(fun, "x", must, describe_value(x), if (is.numeric(x)) "as.matrix(x)")
+}
+
+mmash_source.data.frame <- function(x, fun, settings = list()) {
+  bad <- names(x)[!vapply(x, is.numeric, NA)]
+  if (length(bad) > 0) {
+    abort_arg(fun, "x", "numeric in every column", sprintf("column '%s' of class %s", bad[1],
+                                                           class(x[[bad[1]]])[1]))
+  }
+  mmash_source(as.matrix(x), fun, settings)
+}
+
+mmash_source.matrix <- function(x, fun, settings = list()) {
+  if (!is.numeric(x)) abort_arg(fun, "x", "a numeric matrix", paste("a matrix of mode", mode(x)))
+  mmash_check_size(dim(x), fun)
+  infinite <- which(is.infinite(x))
+  if (length(infinite) > 0) {
+    abort_arg(fun, "x", "finite", sprintf("%s at position %d", x[infinite[1]], infinite[1]))
+  }
+  missing <- sum(is.na(x))
+  mmash_check_gaps(missing, fun, settings)
+  bytes <- identical(settings$storage, "int8") ||
+    (is.null(settings$storage) && is.integer(x) && fits_byte(x))
+  if (bytes && !fits_byte(x)) {
+    abort_arg(fun, "x", "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
+              "storage = \"double\"")
+  }
+  if (missing > 0 && !bytes) x <- impute_column_means(x)
+  if (!bytes) storage.mode(x) <- "double"
+  mmash_new_source(if (bytes) "int8" else "dense", x, dim(x), dimnames(x), missing)
+}
+
+mmash_source.Matrix <- function(x, fun, settings = list()) {
+  mmash_check_size(dim(x), fun)
+  x <- methods::as(methods::as(methods::as(x, "dMatrix"), "generalMatrix"), "CsparseMatrix")
+  if (fits_byte(x@x)) {
+    mmash_check_gaps(sum(is.na(x@x)), fun, settings)
+    return(mmash_new_source("sparse", x, dim(x), dimnames(x), sum(is.na(x@x))))
+  }
+  limit <- getOption("mixology.max_memory", 4e9)
+  if (8 * prod(dim(x)) > limit) {
+    abort_arg(fun, "x", sprintf("at most %.3g bytes when dense", limit),
+              sprintf("%d x %d fractional values", nrow(x), ncol(x)),
+              "genotypes as whole numbers, which are kept in one byte each")
+  }
+  mmash_source(as.matrix(x), fun, settings)
+}
+
+mmash_source.DelayedMatrix <- function(x, fun, settings = list()) {
+  check_installed("DelayedArray", fun, "a DelayedMatrix")
+  mmash_check_size(dim(x), fun)
+  width <- max(1, floor(4e6 / nrow(x))) # about 32 MB of doubles at a time
+  starts <- seq(1, ncol(x), by = width)
+  parts <- lapply(starts, function(first) {
+    part <- as.matrix(x[, first:min(first + width - 1, ncol(x)), drop = FALSE])
+    if (fits_byte(part)) storage.mode(part) <- "integer"
+    part
+  })
+  mmash_source(do.call(cbind, parts), fun, settings)
+}
+
+mmash_source.character <- function(x, fun, settings = list()) bed_source(x, fun, settings)
+
+mmash_new_source <- function(kind, x, dims, names = NULL, missing = 0, ...) {
+  list(kind = kind, x = x, rows = dims[1], cols = dims[2], samples = names[[1]],
+       variants = names[[2]], missing = missing, ...)
+}
+
+mmash_check_size <- function(dims, fun) {
+  if (dims[1] < 2 || dims[2] < 1) {
+    abort_arg(fun, "x", "a matrix with at least two samples and one variant",
+              paste(dims, collapse = " x "))
+  }
+}
+
+mmash_check_gaps <- function(missing, fun, settings) {
+  if (missing > 0 && !identical(settings$missing_x, "mean")) {
+    abort_arg(fun, "x", "without missing values", sprintf("%d NA", missing),
+              "missing_x = \"mean\", which puts the mean of the variant in their place")
+  }
+}
+
+fits_byte <- function(x) {
+  known <- x[!is.na(x)]
+  all(known == round(known) & abs(known) <= 127)
+}
+
+impute_column_means <- function(x) {
+  mean <- colMeans(x, na.rm = TRUE)
+  mean[!is.finite(mean)] <- 0
+  at <- which(is.na(x), arr.ind = TRUE)
+  x[at] <- mean[at[, 2]]
+  x
+}
+
+# ---- responses and covariates -------------------------------------------------------------------
+
+mmash_response <- function(y, source, fun) {
+  y <- mmash_response_matrix(y, fun)
+  if (nrow(y) != source$rows) {
+    abort_arg(fun, "y", sprintf("one row per sample of 'x' (%d)", source$rows),
+              sprintf("%d rows", nrow(y)), if (ncol(y) == source$rows) "t(y)")
+  }
+  check_same_samples(source$samples, rownames(y), fun, "y")
+  bad <- which(is.infinite(y))
+  if (length(bad) > 0) abort_arg(fun, "y", "finite or NA", sprintf("Inf at position %d", bad[1]))
+  empty <- which(colSums(!is.na(y)) < 2)
+  if (length(empty) > 0) {
+    abort_arg(fun, "y", "observed at least twice in every condition",
+              sprintf("no such data in condition %s", colnames(y)[empty[1]]), "dropping it")
+  }
+  y
+}
+
+mmash_response_matrix <- function(y, fun) {
+  if (is_se(y)) y <- t(as.matrix(se_assay_any(y, fun)))
+  if (is.data.frame(y)) y <- as.matrix(y)
+  if (is.numeric(y) && is.null(dim(y))) y <- matrix(y, dimnames = list(names(y), NULL))
+  if (!is.numeric(y) || length(dim(y)) != 2 || ncol(y) < 1) {
+    abort_arg(fun, "y", "a numeric matrix samples x conditions", describe_value(y))
+  }
+  if (is.null(colnames(y))) colnames(y) <- paste0("condition", seq_len(ncol(y)))
+  storage.mode(y) <- "double"
+  y
+}
+
+se_assay_any <- function(se, fun) {
+  have <- SummarizedExperiment::assayNames(se)
+  se_assay(se, if (length(have) > 1 && !"counts" %in% have) have[1], fun)
+}
+
+check_same_samples <- function(x, y, fun, arg) {
+  if (is.null(x) || is.null(y) || identical(x, y)) return(invisible())
+  at <- which(x != y)[1]
+  hint <- if (setequal(x, y)) sprintf("the same order, such as %s[rownames(x), ]", arg)
+  abort_arg(fun, arg, "of the same samples as 'x', in the same order",
+            sprintf("\"%s\" beside \"%s\" in row %d", y[at], x[at], at), hint)
+}
+
+# Orthonormal columns orthogonal to 1 that span the covariates (N x 0 without any).
+mmash_covariates <- function(covariates, source, fun) {
+  none <- matrix(0, source$rows, 0)
+  if (is.null(covariates)) return(list(matrix = none, basis = none))
+  if (is.numeric(covariates) && is.null(dim(covariates))) covariates <- cbind(covariate = covariates)
+  if (is.data.frame(covariates)) {
+    covariates <- stats::model.matrix(~ ., stats::model.frame(~ ., covariates,
+                                                              na.action = stats::na.pass))
+    covariates <- covariates[, -1, drop = FALSE]
+  }
+  valid <- is.matrix(covariates) && is.numeric(covariates) && nrow(covariates) == source$rows
+  if (!valid || !all(is.finite(covariates))) {
+    abort_arg(fun, "covariates", sprintf("a finite numeric matrix or data frame with %d rows",
+                                         source$rows), describe_value(covariates))
+  }
+  check_same_samples(source$samples, rownames(covariates), fun, "covariates")
+  centred <- scale(covariates, scale = FALSE)
+  decomposed <- qr(centred)
+  keep <- seq_len(decomposed$rank)
+  if (decomposed$rank >= source$rows - 1) {
+    abort_arg(fun, "covariates", "fewer than the samples", sprintf("rank %d", decomposed$rank))
+  }
+  list(matrix = covariates, basis = qr.Q(decomposed)[, keep, drop = FALSE])
+}
+
+# Samples sorted by which conditions are observed; none stays of a sample without any.
+mmash_gaps <- function(y) {
+  seen <- !is.na(y)
+  if (all(seen)) return(list(samples = seq_len(nrow(y)), patterns = list()))
+  key <- apply(seen, 1, function(row) paste(which(row), collapse = " "))
+  groups <- split(seq_len(nrow(y)), factor(key, unique(key)))
+  groups <- groups[names(groups) != ""]
+  if (length(groups) == 1 && all(seen[groups[[1]], ])) {
+    return(list(samples = groups[[1]], patterns = list()))
+  }
+  ends <- cumsum(lengths(groups))
+  patterns <- lapply(seq_along(groups), function(i) {
+    list(begin = as.integer(ends[i] - length(groups[[i]])), end = as.integer(ends[i]),
+         seen = as.integer(strsplit(names(groups)[i], " ")[[1]]) - 1L)
+  })
+  list(samples = unlist(groups, use.names = FALSE), patterns = patterns)
+}
+
+# The list that the core reads: centred responses, gaps as zeros, samples in their order.
+mmash_individual <- function(source, y, covariates, standardize, order) {
+  gaps <- mmash_gaps(y)
+  at <- gaps$samples
+  basis <- covariates$basis[at, , drop = FALSE]
+  if (length(at) < nrow(y)) { # samples without any response are gone from everything
+    kept <- list(rows = length(at), samples = NULL)
+    basis <- mmash_covariates(if (ncol(basis) > 0) covariates$matrix[at, , drop = FALSE], kept,
+                              "mmash")$basis
+  }
+  response <- y[at, , drop = FALSE]
+  center <- colMeans(response, na.rm = TRUE)
+  response <- sweep(response, 2, center)
+  response[is.na(response)] <- 0
+  complete <- length(gaps$patterns) == 0
+  explained <- if (complete) crossprod(basis, response) else matrix(0, ncol(basis), ncol(y))
+  whole <- complete && identical(as.integer(at), seq_len(nrow(y)))
+  list(kind = source$kind, x = source$x, rows = source$rows, cols = source$cols,
+       count_first = isTRUE(source$count_first), standardize = standardize,
+       order = order - 1L, samples = if (whole) integer() else as.integer(at) - 1L, basis = basis,
+       y = response - basis %*% explained, n = length(at), patterns = gaps$patterns,
+       fixed = cbind(1, basis), center = center, explained = explained)
+}

@@ -1,0 +1,88 @@
+# The residual covariance of mmash(): kept, or learned as diagonal, full or low rank.
+
+#' A residual covariance of low rank
+#'
+#' Asks [mmash()] for a residual covariance `sigma2 I + W W'` with `W` of `rank` columns, updated
+#' in closed form by probabilistic principal components.
+#'
+#' @param rank Columns of `W`, from 0 (`sigma2 I`) to J - 1 (no restriction), or `"auto"`: ranks
+#'   are tried from 0 upwards as long as BIC, with the bound in the place of the log likelihood,
+#'   falls.
+#' @return An object for the argument `residual` of [mmash()].
+#' @references Tipping and Bishop (1999) Probabilistic principal component analysis. Journal of the
+#'   Royal Statistical Society B 61:611 (equations 7 and 8).
+#' @examples
+#' low_rank(2)
+#' @export
+low_rank <- function(rank = "auto") {
+  if (!identical(rank, "auto")) rank <- check_count(rank, "low_rank", "rank", 0)
+  structure(list(rank = rank), class = "mixology_low_rank")
+}
+
+#' @export
+print.mixology_low_rank <- function(x, ...) {
+  cat("residual covariance sigma2 I + W W', rank", format(x$rank), "\n")
+  invisible(x)
+}
+
+# list(kind = "fixed" | "diagonal" | "full" | "low_rank", rank, matrix or NULL)
+resolve_residual <- function(residual, conditions, fun) {
+  size <- length(conditions)
+  if (inherits(residual, "mixology_low_rank")) {
+    if (!identical(residual$rank, "auto") && residual$rank >= size && size > 1) {
+      abort_arg(fun, "residual", sprintf("low_rank() of rank at most %d", size - 1),
+                sprintf("rank %d", residual$rank), "residual = \"full\"")
+    }
+    return(list(kind = "low_rank", rank = residual$rank))
+  }
+  if (is.numeric(residual)) {
+    residual <- check_covariance(if (is.matrix(residual)) residual else residual[[1]], size, fun,
+                                 "residual")
+    if (min(eigen(residual, symmetric = TRUE, only.values = TRUE)$values) <= 0) {
+      abort_arg(fun, "residual", "positive definite", "a singular matrix")
+    }
+    return(list(kind = "fixed", rank = 0L, matrix = residual))
+  }
+  kinds <- c("full", "diagonal")
+  if (!is.character(residual) || length(residual) != 1 || !residual %in% kinds) {
+    abort_arg(fun, "residual", sprintf("a %d x %d covariance matrix, \"full\", \"diagonal\" or %s",
+                                       size, size, "low_rank(rank)"), describe_value(residual),
+              closest_name(residual, kinds))
+  }
+  list(kind = residual, rank = 0L)
+}
+
+# Where the residual starts when it is not given: the covariance of the responses.
+start_residual <- function(residual, input) {
+  if (!is.null(residual$matrix)) return(residual$matrix)
+  v <- if (input$kind == "gram") input$cross / (input$n - 1) else response_covariance(input)
+  if (residual$kind == "diagonal") v <- diag(diag(v), nrow(v))
+  if (residual$kind == "low_rank") v <- low_rank_part(v, residual$rank)
+  v
+}
+
+# Pairwise over the samples observed where responses have gaps, bent to be positive definite.
+response_covariance <- function(input) {
+  if (length(input$patterns) == 0) return(crossprod(input$y) / (input$n - 1))
+  seen <- array(0, dim(input$y))
+  for (pattern in input$patterns) seen[(pattern$begin + 1):pattern$end, pattern$seen + 1] <- 1
+  v <- crossprod(input$y) / pmax(crossprod(seen) - 1, 1)
+  e <- eigen(v, symmetric = TRUE)
+  floor <- 0.01 * mean(diag(v))
+  if (min(e$values) >= floor) return(v)
+  e$vectors %*% (pmax(e$values, floor) * t(e$vectors))
+}
+
+low_rank_part <- function(v, rank) {
+  e <- eigen(v, symmetric = TRUE)
+  size <- nrow(v)
+  if (rank >= size) return(v)
+  values <- e$values
+  values[(rank + 1):size] <- mean(values[(rank + 1):size])
+  e$vectors %*% (values * t(e$vectors))
+}
+
+residual_df <- function(residual, size) {
+  switch(residual$kind, fixed = 0, diagonal = size, full = size * (size + 1) / 2,
+         low_rank = size * residual$rank - residual$rank * (residual$rank - 1) / 2 + 1)
+}

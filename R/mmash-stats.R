@@ -1,0 +1,167 @@
+# Sufficient and summary statistics in the place of individual data.
+
+#' Sufficient or summary statistics as the data of `mmash()`
+#'
+#' `mmash()` gives the same answer from individual data, from their cross-products
+#' (`suff_stats()`), and from effect estimates of one variant at a time with their correlations
+#' (`summary_stats()`).
+#'
+#' @param XtX,XtY,YtY Cross-products `crossprod(X)` (P x P), `crossprod(X, Y)` (P x J) and
+#'   `crossprod(Y)` (J x J). They may be of centred data or not.
+#' @param n Number of samples.
+#' @param x_means,y_means Column means of `X` and `Y`; the cross-products are then taken as not
+#'   centred unless `centered = TRUE`. Without them the data are taken as centred, and the
+#'   intercept is 0.
+#' @param centered Are the cross-products those of centred data? Default `TRUE` when no means are
+#'   given.
+#' @param bhat,shat Effects of one variant at a time (with an intercept) and their standard
+#'   errors, P x J.
+#' @param z Their ratio, when `bhat` and `shat` are not at hand: the answer is then on the scale of
+#'   standardised variants.
+#' @param ld Correlations of the variants, P x P, in the sample of the estimates.
+#' @param cov_y Covariance of the responses, J x J.
+#' @return An object of class `mixology_suff_stats`, the first argument of [mmash()].
+#' @section Errors: cross-products that do not fit one another, a matrix of correlations that is
+#'   not symmetric, has no unit diagonal or cannot belong to the `z` (a negative residual
+#'   variance), `n` below 3.
+#' @examples
+#' set.seed(1)
+#' X <- matrix(rbinom(400, 2, .3), 100)
+#' Y <- X %*% matrix(c(1, 0, 0, 0, 1, 0, 0, 0), 4) + matrix(rnorm(200), 100)
+#' stats <- suff_stats(crossprod(X), crossprod(X, Y), crossprod(Y), 100, colMeans(X), colMeans(Y))
+#' prior <- mash_prior(matrices = list(same = matrix(1, 2, 2), any = diag(2)), grid = c(.5, 1))
+#' coef(mmash(stats, prior = prior))
+#' @export
+suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
+                       centered = is.null(x_means) && is.null(y_means)) {
+  fun <- "suff_stats"
+  n <- check_number(n, fun, "n", 3)
+  centered <- check_flag(centered, fun, "centered")
+  XtX <- check_symmetric(XtX, NULL, fun, "XtX")
+  p <- nrow(XtX)
+  XtY <- check_block(XtY, p, NULL, fun, "XtY")
+  YtY <- check_symmetric(YtY, ncol(XtY), fun, "YtY")
+  x_means <- check_means(x_means, p, fun, "x_means")
+  y_means <- check_means(y_means, ncol(XtY), fun, "y_means")
+  if (!centered) {
+    XtX <- XtX - n * tcrossprod(x_means)
+    XtY <- XtY - n * tcrossprod(x_means, y_means)
+    YtY <- YtY - n * tcrossprod(y_means)
+  }
+  new_suff_stats(XtX, XtY, YtY, n, x_means, y_means)
+}
+
+new_suff_stats <- function(XtX, XtY, YtY, n, x_means, y_means) {
+  variants <- rownames(XtY) %||% colnames(XtX)
+  conditions <- colnames(XtY) %||% colnames(YtY) %||% paste0("condition", seq_len(ncol(XtY)))
+  dimnames(XtY) <- list(variants, conditions)
+  structure(list(XtX = unname(XtX), XtY = XtY, YtY = unname(YtY), n = n, x_means = x_means,
+                 y_means = y_means), class = "mixology_suff_stats")
+}
+
+#' @rdname suff_stats
+#' @export
+summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_means = NULL,
+                          y_means = NULL) {
+  fun <- "summary_stats"
+  n <- check_number(n, fun, "n", 4)
+  if (is.null(z) == is.null(bhat) || is.null(bhat) != is.null(shat)) {
+    abort_arg(fun, "z", "given, or 'bhat' together with 'shat'", "another combination")
+  }
+  estimates <- check_block(z %||% bhat, NULL, NULL, fun, if (is.null(z)) "bhat" else "z")
+  p <- nrow(estimates)
+  ld <- check_ld(ld, p, fun)
+  cov_y <- check_symmetric(cov_y, ncol(estimates), fun, "cov_y")
+  if (any(diag(cov_y) <= 0)) abort_arg(fun, "cov_y", "of positive diagonal", "a value of 0 or less")
+  yy <- rep((n - 1) * diag(cov_y), each = p)
+  if (is.null(z)) {
+    shat <- check_positive(check_block(shat, p, ncol(estimates), fun, "shat"), fun, "shat")
+    squares <- yy / ((n - 2) * shat^2 + estimates^2) # x'x by each condition
+  } else {
+    squares <- array(n - 1, dim(estimates))
+    estimates <- estimates * sqrt(yy / ((n - 1) * (n - 2 + estimates^2)))
+  }
+  d <- rowMeans(matrix(squares, p))
+  XtX <- ld * tcrossprod(sqrt(d))
+  check_ld_fits(ld, estimates, d, cov_y, n, fun)
+  new_suff_stats(XtX, d * estimates, (n - 1) * cov_y, n, check_means(x_means, p, fun, "x_means"),
+                 check_means(y_means, ncol(estimates), fun, "y_means"))
+}
+
+check_means <- function(x, length, fun, arg) {
+  if (is.null(x)) return(numeric(length))
+  if (!is.numeric(x) || length(x) != length || !all(is.finite(x))) {
+    abort_arg(fun, arg, sprintf("%d finite numbers", length), describe_value(x))
+  }
+  as.double(x)
+}
+
+check_block <- function(x, rows, cols, fun, arg) {
+  if (is.numeric(x) && is.null(dim(x))) x <- matrix(x, dimnames = list(names(x), NULL))
+  sized <- is.numeric(x) && length(dim(x)) == 2 && (is.null(rows) || nrow(x) == rows) &&
+    (is.null(cols) || ncol(x) == cols) && nrow(x) > 0 && ncol(x) > 0
+  if (!sized || !all(is.finite(x))) {
+    must <- sprintf("a finite numeric %s x %s matrix", rows %||% "P", cols %||% "J")
+    abort_arg(fun, arg, must, describe_value(x))
+  }
+  storage.mode(x) <- "double"
+  x
+}
+
+check_symmetric <- function(x, size, fun, arg) {
+  x <- check_block(x, size, size, fun, arg)
+  square <- nrow(x) == ncol(x)
+  if (!square || max(abs(x - t(x))) > 1e-8 * max(abs(x), 1e-300)) {
+    abort_arg(fun, arg, "a symmetric matrix", if (square) "an asymmetric one" else
+      describe_value(x))
+  }
+  (x + t(x)) / 2
+}
+
+check_ld <- function(ld, p, fun) {
+  ld <- check_symmetric(ld, p, fun, "ld")
+  if (max(abs(diag(ld) - 1)) > 1e-6 || max(abs(ld)) > 1 + 1e-6) {
+    abort_arg(fun, "ld", "a matrix of correlations (diagonal 1)",
+              sprintf("values up to %.4g and a diagonal from %.4g", max(abs(ld)), min(diag(ld))))
+  }
+  ld
+}
+
+# The best fit of all variants together must leave a residual variance in every condition.
+check_ld_fits <- function(ld, estimates, d, cov_y, n, fun) {
+  e <- eigen(ld, symmetric = TRUE)
+  if (min(e$values) < -1e-6 * max(e$values)) {
+    abort_arg(fun, "ld", "positive semi-definite", sprintf("an eigenvalue of %.3g",
+                                                           min(e$values)))
+  }
+  keep <- e$values > 1e-8 * max(e$values)
+  u <- crossprod(e$vectors[, !keep, drop = FALSE], sqrt(d) * estimates)
+  explained <- crossprod(e$vectors[, keep, drop = FALSE], sqrt(d) * estimates)
+  explained <- colSums(explained^2 / e$values[keep])
+  outside <- colSums(u^2)
+  limit <- (n - 1) * diag(cov_y)
+  bad <- which(explained > 1.0001 * limit | outside > 1e-4 * limit)
+  if (length(bad) > 0) {
+    abort_arg(fun, "ld", "from the sample of the estimates",
+              sprintf("correlations that contradict them in condition %d", bad[1]),
+              "the correlations of the same samples, or (1 - s) * ld + s * diag(nrow(ld))")
+  }
+}
+
+mmash_source.mixology_suff_stats <- function(x, fun, settings = list()) {
+  mmash_new_source("gram", x$XtX, c(x$n, ncol(x$XtX)), list(NULL, rownames(x$XtY)), stats = x)
+}
+
+mmash_gram <- function(source, standardize) {
+  stats <- source$stats
+  list(kind = "gram", x = stats$XtX, n = stats$n, standardize = standardize, y = unname(stats$XtY),
+       cross = stats$YtY, center = stats$y_means, explained = matrix(0, 0, ncol(stats$XtY)),
+       cols = source$cols, order = seq_len(source$cols) - 1L)
+}
+
+#' @export
+print.mixology_suff_stats <- function(x, ...) {
+  cat(sprintf("Sufficient statistics of %g samples, %d variants, %d conditions\n", x$n,
+              nrow(x$XtY), ncol(x$XtY)))
+  invisible(x)
+}

@@ -1,0 +1,390 @@
+# mmash: multivariate multiple regression with a mixture-of-normals prior on the effects (M&M ASH).
+
+# ---- 1. the call --------------------------------------------------------------------------------
+
+#' Multivariate multiple regression with an adaptive-shrinkage prior (M&M ASH)
+#'
+#' Estimates the effects of all variants on all conditions together, sharing information across
+#' conditions by a mixture of multivariate normals whose weights are learned.
+#'
+#' \deqn{Y = X B + E, \quad rows of E \sim N(0, \Sigma), \quad
+#' row \beta_p of B \sim \sum_t \pi_t N(0, V_t)}
+#' with `V_t` the matrices of the prior times its squared scales, and an exact zero. An intercept
+#' is always there. `"vb"` maximises the lower bound over
+#' \eqn{q(B) = \prod_p \sum_t \alpha_{pt} N(\mu_{pt}, S_{pt})}, variant after variant; weights and
+#' residual covariance are updated after each sweep, the latter from the expected residual
+#' cross-product \eqn{[R'R + \sum_p d_p Cov(\beta_p)] / N}. `"gibbs"` samples component and effect
+#' of each variant, the weights (Dirichlet) and the residual covariance (inverse Wishart). `"em"`
+#' looks at one variant at a time, as mash does on the estimates of an association scan: it is
+#' empirical Bayes on the exact likelihood of each estimate, equal to the others when the variants
+#' are uncorrelated, and learns the weights alone.
+#'
+#' **Missing responses** (`NA` in `y`) are integrated out exactly, pattern by pattern of the
+#' conditions observed. Samples without any response are left out. **A variant that does not vary**
+#' stays in the result with effect 0 and the prior as its posterior. **The null penalty** is the
+#' Dirichlet parameter of the weight of the exact zero, as in mash: without it (1) the weight is
+#' not identified against the smallest scales, and `1 - weight` and `pip()` are no inclusion
+#' probabilities. `objective()` includes its log density when it is not 1.
+#'
+#' **Credible sets** are found with the fit: for each signal the posterior of its single causal
+#' variant, given all other signals.
+#'
+#' @param x Genotypes: a matrix or data frame samples x variants; a sparse Matrix or a DelayedMatrix
+#'   (whole numbers are kept in one byte); a SnpMatrix; the path of a PLINK `.bed` file with its
+#'   `.bim` and `.fam`, which is read through a memory map, two bits a genotype; or
+#'   [suff_stats()] / [summary_stats()].
+#' @param y Responses: a matrix samples x conditions, a vector, or a SummarizedExperiment
+#'   (conditions x samples). `NA` allowed.
+#' @param prior From [mash_prior()]. Default `mash_prior(y, X = x)`.
+#' @param residual The residual covariance: a J x J matrix, which is kept; or `"full"` (default),
+#'   `"diagonal"`, or [low_rank()], which are learned.
+#' @param method `"vb"` (default), `"em"` or `"gibbs"`.
+#' @param covariates Matrix or data frame that is regressed out of both `x` and `y`.
+#' @param standardize Scale the variants to standard deviation 1, so that the prior is one of
+#'   effects per standard deviation? Default `FALSE`. `coef()` is on the input scale always.
+#' @param penalty Dirichlet parameter of the null weight, at least 1 (no penalty). Default 10.
+#' @param update What is learned, any of `"weights"`, `"residual"`; `"none"`. Default both, but a
+#'   residual given as a matrix is kept unless named here.
+#' @param order Order of the variants in a sweep: `"columns"` (default), `"random"` (drawn once,
+#'   from the seed), or a permutation.
+#' @param missing_x Missing genotypes: `"error"` (default), or `"mean"` to put the mean of the
+#'   variant in their place.
+#' @param storage `"double"` or `"int8"` (whole numbers, one byte each). Default: as they come.
+#' @param allele Allele counted in a `.bed` file: the `"second"` of the `.bim` file (default, as
+#'   snpStats reads them) or the `"first"` (as PLINK's additive coding).
+#' @param control Settings from [vb_control()], [em_control()] or [gibbs_control()]. `start` may be
+#'   an earlier fit or `list(coef = P x J, weights =, residual =)`, each element optional. Without
+#'   a start, weights not given by the prior come from a quick pass over single variants, unless
+#'   `accelerate = FALSE`; effects start at 0.
+#' @param seed,threads,verbose As everywhere: see [nbmix()].
+#' @param ... Nothing: an unknown name is an error.
+#' @return A fit: see [accessors], [tidiers] and [lfsr()]. `coef()` is (P + 1) x J with the
+#'   intercept first. `fit$estimate` has `weights` (named by matrix and scale),
+#'   `residual_covariance`, `coefficients` and, with covariates, their `covariates` x J
+#'   coefficients; `tidy()` has the columns `variant, condition, term, estimate, std.error,
+#'   prob_positive, prob_negative, lfsr, pip`.
+#' @section Errors: a condition without data, sample names that differ, missing or infinite
+#'   genotypes, a prior of another size, a residual covariance that is not positive definite, a
+#'   `.bed` file that is cut short or none.
+#' @references Morgante, Carbonetto, Wang, Zou, Sarkar and Stephens (2023) A flexible empirical
+#'   Bayes approach to multivariate multiple regression, and its improved accuracy in predicting
+#'   multi-tissue gene expression from genotypes. PLoS Genetics 19:e1010539.
+#' @examples
+#' set.seed(1)
+#' X <- matrix(rbinom(4000, 2, .3), 100)
+#' Y <- cbind(a = X[, 3], b = X[, 3] + X[, 20]) + matrix(rnorm(200), 100)
+#' fit <- mmash(X, Y, seed = 1)
+#' fit
+#' credible_sets(fit)
+#' @export
+mmash <- function(x, y = NULL, prior = NULL, residual = "full", method = c("vb", "em", "gibbs"),
+                  covariates = NULL, standardize = FALSE, penalty = 10, update = NULL,
+                  order = "columns", missing_x = c("error", "mean"), storage = NULL,
+                  allele = c("second", "first"), control = NULL, seed = NULL, threads = NULL,
+                  verbose = interactive(), ...) {
+  check_no_dots(list(...), "mmash", names(formals()))
+  settings <- mmash_settings(x, y, method, standardize, penalty, order, missing_x, storage, allele,
+                             control, seed, threads, verbose)
+  data <- mmash_data(x, y, covariates, settings)
+  inputs <- mmash_bridge(data, prior, residual, update, settings)
+  fit <- mmash_run(inputs)
+  call <- match.call(expand.dots = FALSE)
+  call[[1]] <- as.name("mmash")
+  fit$call <- small_call(call)
+  warn_unconverged(fit)
+}
+
+# ---- 2. bridge ----------------------------------------------------------------------------------
+
+mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x, storage, allele,
+                           control, seed, threads, verbose) {
+  fun <- "mmash"
+  method <- check_choice(method, c("vb", "em", "gibbs"), fun, "method")
+  control <- resolve_control(control, method, fun)
+  control$seed <- resolve_seed(seed %||% control$resumed$control$seed, fun)
+  list(method = method, standardize = check_flag(standardize, fun, "standardize"),
+       penalty = check_number(penalty, fun, "penalty", 1, open = FALSE), order = order,
+       missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
+       storage = if (!is.null(storage)) check_choice(storage, c("double", "int8"), fun, "storage"),
+       allele = check_choice(allele, c("second", "first"), fun, "allele"), control = control,
+       threads = resolve_threads(threads, fun), verbose = check_flag(verbose, fun, "verbose"))
+}
+
+# Everything about the data: `input` is what the core reads.
+mmash_data <- function(x, y, covariates, settings) {
+  source <- mmash_source(x, "mmash", settings)
+  order <- mmash_order(settings$order, source$cols, settings$control)
+  if (source$kind == "gram") {
+    if (!is.null(y) || !is.null(covariates)) {
+      abort_arg("mmash", "y", "left out beside sufficient statistics", describe_value(y))
+    }
+    return(list(input = mmash_gram(source, settings$standardize), source = source,
+                order = seq_len(source$cols), conditions = colnames(source$stats$XtY),
+                info = describe_data(x, c(source$rows, source$cols))))
+  }
+  if (is.null(y)) abort_arg("mmash", "y", "a numeric matrix samples x conditions", "NULL")
+  y <- mmash_response(y, source, "mmash")
+  covariates <- mmash_covariates(covariates, source, "mmash")
+  input <- mmash_individual(source, y, covariates, settings$standardize, order)
+  list(input = input, source = source, order = order, conditions = colnames(y), y = y,
+       covariates = covariates, info = describe_data(list(x, y), c(source$rows, source$cols)))
+}
+
+mmash_order <- function(order, size, control) {
+  if (!is.null(control$resumed)) return(control$resumed$order)
+  if (identical(order, "columns")) return(seq_len(size))
+  if (identical(order, "random")) return(with_seed_of(control$seed, sample.int(size)))
+  if (!is.numeric(order) || length(order) != size || !setequal(order, seq_len(size))) {
+    abort_arg("mmash", "order", sprintf("\"columns\", \"random\" or a permutation of 1:%d", size),
+              describe_value(order))
+  }
+  as.integer(order)
+}
+
+# Runs code under a seed and puts R's generator back as it was.
+with_seed_of <- function(seed, code) {
+  old <- get0(".Random.seed", globalenv(), inherits = FALSE)
+  on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv()) else
+    assign(".Random.seed", old, globalenv()))
+  set.seed(seed)
+  code
+}
+
+mmash_bridge <- function(data, prior, residual, update, settings) {
+  prior <- prior %||% default_prior(data)
+  if (!inherits(prior, "mash_prior")) {
+    abort_arg("mmash", "prior", "made by mash_prior()", describe_value(prior))
+  }
+  size <- length(data$conditions)
+  if (nrow(prior$matrices[[1]]) != size) {
+    abort_arg("mmash", "prior", sprintf("one for %d conditions", size),
+              sprintf("one for %d", nrow(prior$matrices[[1]])))
+  }
+  residual <- resolve_residual(residual, data$conditions, "mmash")
+  learned <- mmash_update(update, residual, settings$method)
+  penalty <- if (prior$null) settings$penalty else 1
+  inputs <- c(settings, list(data = data, input = data$input, prior = prior, residual = residual,
+                             learned = learned, core = prior_core(prior, penalty)))
+  inputs$penalty <- penalty
+  inputs
+}
+
+# A prior from the data that are at hand already.
+default_prior <- function(data) {
+  effects <- lapply(mmash_marginal(data$input), function(m) {
+    colnames(m) <- data$conditions
+    m[apply(is.finite(m), 1, all), , drop = FALSE]
+  })
+  if (nrow(effects$bhat) == 0) abort_arg("mmash", "x", "with variants that vary", "none")
+  new_mash_prior(canonical_matrices(data$conditions), data_grid(effects), TRUE, NULL,
+                 data$input$standardize)
+}
+
+mmash_update <- function(update, residual, method) {
+  known <- c("weights", "residual")
+  if (is.null(update)) {
+    update <- if (residual$kind == "fixed" || method == "em") "weights" else known
+  }
+  if (identical(update, "none")) update <- character()
+  if (!is.character(update) || !all(update %in% known)) {
+    abort_arg("mmash", "update", "any of \"weights\", \"residual\", or \"none\"",
+              toString(dQuote(update, FALSE)))
+  }
+  if (method == "em" && "residual" %in% update) {
+    abort_arg("mmash", "update", "without \"residual\" for method = \"em\"", "\"residual\"",
+              "method = \"vb\"")
+  }
+  list(weights = "weights" %in% update, residual = "residual" %in% update)
+}
+
+# Where the fit starts: a state to go on from, or effects (order of the sweep), weights, residual.
+mmash_start <- function(inputs, residual = inputs$residual) {
+  resumed <- inputs$control$resumed
+  if (!is.null(resumed)) return(resumed$state)
+  start <- mmash_start_values(inputs$control$start)
+  size <- c(inputs$input$cols, length(inputs$data$conditions))
+  mean <- if (is.null(start$coef)) array(0, size) else {
+    check_block(start$coef, size[1], size[2], "mmash", "start$coef")[inputs$data$order, ,
+                                                                      drop = FALSE]
+  }
+  sigma <- if (is.null(start$residual)) start_residual(residual, inputs$input) else {
+    check_covariance(start$residual, size[2], "mmash", "start$residual")
+  }
+  weights <- check_prior_weights(start$weights, inputs$prior, "mmash") %||% inputs$prior$weights
+  if (is.null(weights) && isTRUE(inputs$control$accelerate) && inputs$method != "em") {
+    weights <- marginal_weights(inputs, sigma)
+  }
+  parts <- length(prior_components(inputs$prior))
+  list(mean = unname(mean), weights = unname(weights %||% rep(1 / parts, parts)), sigma = sigma)
+}
+
+mmash_start_values <- function(start) {
+  if (is.null(start)) return(list())
+  if (inherits(start, "mmash")) {
+    return(list(coef = start$estimate$coefficients[-1, , drop = FALSE],
+                weights = start$estimate$weights, residual = start$estimate$residual_covariance))
+  }
+  if (is.matrix(start)) start <- list(coef = start)
+  known <- c("coef", "weights", "residual")
+  if (!is.list(start) || length(start) == 0 || !all(names(start) %in% known)) {
+    abort_arg("mmash", "start", "an earlier fit of mmash() or list(coef =, weights =, residual =)",
+              describe_value(start))
+  }
+  start
+}
+
+# Weights after a few EM steps over single variants, as mash learns them.
+marginal_weights <- function(inputs, sigma, sweeps = 20) {
+  parts <- length(prior_components(inputs$prior))
+  start <- list(mean = array(0, c(inputs$input$cols, nrow(sigma))), weights = rep(1 / parts, parts),
+                sigma = sigma)
+  control <- utils::modifyList(unclass(em_control()), list(max_iterations = sweeps))
+  settings <- mmash_core_settings(inputs)
+  settings$marginal <- TRUE
+  settings$learn_weights <- TRUE
+  settings$learn_residual <- FALSE
+  monitor <- new_monitor("mmash", control, FALSE)
+  pmax(mmash_fit(inputs$input, inputs$core, start, settings, control, monitor,
+                 inputs$threads)$weights, 1e-8)
+}
+
+mmash_core_settings <- function(inputs, rank = inputs$residual$rank) {
+  list(learn_weights = inputs$learned$weights, learn_residual = inputs$learned$residual,
+       marginal = inputs$method == "em", rank = as.integer(rank),
+       residual = if (inputs$residual$kind == "fixed") "full" else inputs$residual$kind)
+}
+
+# ---- 3. fit and constructor ---------------------------------------------------------------------
+
+mmash_run <- function(inputs) {
+  if (identical(inputs$residual$rank, "auto")) return(mmash_auto_rank(inputs))
+  if (inputs$method == "gibbs") mmash_gibbs_run(inputs) else mmash_ascent(inputs, mmash_start(inputs))
+}
+
+mmash_ascent <- function(inputs, start) {
+  monitor <- new_monitor("mmash", inputs$control, inputs$verbose, inputs$control$max_iterations)
+  out <- mmash_fit(inputs$input, inputs$core, start, mmash_core_settings(inputs), inputs$control,
+                   monitor, inputs$threads)
+  new_mmash(out, inputs)
+}
+
+# Ranks 0, 1, ... while BIC falls, each from where the last one ended.
+mmash_auto_rank <- function(inputs) {
+  size <- length(inputs$data$conditions)
+  resumed <- inputs$control$resumed
+  if (!is.null(resumed)) {
+    inputs$residual$rank <- resumed$rank
+    out <- mmash_run(inputs)
+    out$candidates <- resumed$candidates
+    return(out)
+  }
+  if (inputs$method == "gibbs") abort("mmash", "low_rank() needs method = \"vb\"")
+  best <- NULL
+  rows <- NULL
+  for (rank in 0:(size - 1)) {
+    inputs$residual$rank <- rank
+    fit <- mmash_run(inputs)
+    rows <- rbind(rows, mmash_candidate(fit, rank))
+    better <- is.null(best) || rows$BIC[nrow(rows)] < min(rows$BIC[-nrow(rows)])
+    if (!better) break
+    best <- fit
+  }
+  best$candidates <- rows
+  best
+}
+
+mmash_candidate <- function(fit, rank) {
+  bound <- utils::tail(fit$objective$value, 1)
+  data.frame(model = "mmash", method = fit$method, rank = rank, df = fit$df, nobs = fit$nobs,
+             objective = bound, BIC = -2 * bound + log(fit$nobs) * fit$df,
+             converged = fit$convergence$converged, status = fit$convergence$status,
+             iterations = fit$convergence$iterations)
+}
+
+# Results come in the order of the sweep and leave in that of the input.
+new_mmash <- function(out, inputs) {
+  labels <- mmash_labels(inputs$data)
+  back <- order(inputs$data$order)
+  named <- function(m) `dimnames<-`(m[back, , drop = FALSE], labels)
+  effects <- named(out$mean)
+  fixed <- mmash_fixed(out, inputs$data)
+  estimate <- list(
+    weights = stats::setNames(out$weights, prior_components(inputs$prior)),
+    residual_covariance = `dimnames<-`(out$sigma, labels[c(2, 2)]),
+    coefficients = rbind("(Intercept)" = fixed$intercept, effects))
+  estimate$covariates <- fixed$covariates
+  posterior <- list(mean = effects, sd = named(out$sd), positive = named(out$positive),
+                    negative = named(out$negative), null = stats::setNames(out$null[back],
+                                                                           labels[[1]]),
+                    square = out$square[back], scale = out$scale[back])
+  resumed <- inputs$control$resumed
+  control <- inputs$control[setdiff(names(inputs$control), "resumed")]
+  fit <- new_fit("mmash", inputs$method, NULL, estimate,
+                 join_traces(resumed, objective_frame(out$trace)), convergence_info(out$trace),
+                 structure(control, class = class(inputs$control)), inputs$data$info,
+                 inputs$input$n, mmash_df(inputs),
+                 posterior = posterior, prior = inputs$prior, penalty = inputs$penalty,
+                 residual = inputs$residual, order = inputs$data$order,
+                 input = inputs[c("standardize", "missing_x", "allele")],
+                 state = out[c("state", "progress")])
+  if (inputs$residual$kind == "low_rank") fit$rank <- inputs$residual$rank
+  if (inputs$method == "em") fit$log_lik <- mmash_log_lik(fit)
+  fit$fitted <- mmash_fitted(out, inputs$data)
+  fit$signals <- mmash_signals(fit, inputs)
+  fit
+}
+
+# The objective of "em" without the log density of the penalty.
+mmash_log_lik <- function(fit) {
+  value <- utils::tail(fit$objective$value, 1)
+  if (fit$prior$null) value <- value - (fit$penalty - 1) * log(fit$estimate$weights[["null"]])
+  value
+}
+
+mmash_labels <- function(data) {
+  list(data$source$variants %||% paste0("variant", seq_len(data$source$cols)), data$conditions)
+}
+
+mmash_df <- function(inputs) {
+  size <- length(inputs$data$conditions)
+  weights <- if (inputs$learned$weights) length(prior_components(inputs$prior)) - 1 else 0
+  residual <- if (inputs$learned$residual) residual_df(inputs$residual, size) else 0
+  if (inputs$learned$residual && inputs$residual$kind == "fixed") residual <- size * (size + 1) / 2
+  weights + residual + size * (1 + ncol(inputs$input$basis %||% matrix(0, 0, 0)))
+}
+
+# Intercept and coefficients of the covariates on the scale of the input, from those on the
+# orthonormal basis of the fit.
+mmash_fixed <- function(out, data) {
+  input <- data$input
+  on_basis <- input$explained
+  constant <- input$center
+  if (length(input$patterns) > 0) {
+    constant <- constant + out$fixed[1, ]
+    on_basis <- out$fixed[-1, , drop = FALSE]
+  }
+  means <- if (input$kind == "gram") data$source$stats$x_means else out$center
+  constant <- constant - drop(crossprod(out$mean, means))
+  if (is.null(data$covariates) || ncol(data$covariates$matrix) == 0) {
+    return(list(intercept = constant))
+  }
+  used <- if (length(input$samples) > 0) input$samples + 1 else seq_len(input$rows)
+  covariates <- data$covariates$matrix[used, , drop = FALSE]
+  part <- input$basis %*% (on_basis - out$covariates)
+  coefficients <- qr.coef(qr(scale(covariates, scale = FALSE)), part)
+  coefficients[is.na(coefficients)] <- 0
+  dimnames(coefficients) <- list(colnames(covariates), data$conditions)
+  list(intercept = constant - drop(colMeans(covariates) %*% coefficients),
+       covariates = coefficients)
+}
+
+# N x J; NULL for sufficient statistics, NA for samples without any response.
+mmash_fitted <- function(out, data) {
+  input <- data$input
+  if (input$kind == "gram") return(NULL)
+  values <- sweep(input$y + input$basis %*% input$explained - out$residual, 2, input$center, "+")
+  fitted <- array(NA_real_, dim(data$y), dimnames(data$y))
+  used <- if (length(input$samples) > 0) input$samples + 1 else seq_len(nrow(data$y))
+  fitted[used, ] <- values
+  fitted
+}

@@ -1,0 +1,90 @@
+// Glue of mmash: one fit by coordinate ascent (vb) or of one SNP at a time (em), and q in full.
+#include "rglue/mmash.h"
+
+#include "engine/em.h"
+#include "engine/vb.h"
+#include "rglue/executor.h"
+#include "rglue/monitor.h"
+#include "rglue/options.h"
+
+using namespace mixology;
+
+// [[Rcpp::export(rng = false)]]
+Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp::List settings,
+                     Rcpp::List control, Rcpp::List monitor, int threads) {
+  TbbExecutor executor(threads);
+  RMonitor watch(monitor);
+  const Mmash model(mmash_data(input), mmash_prior(prior), mmash_options(settings), &executor);
+  Mmash::State state = mmash_state(model, start);
+  AscentProgress progress;
+  if (start.containsElementNamed("progress")) progress = to_progress(start["progress"]);
+  const Trace trace =
+      model.options().marginal
+          ? run_em(model, state, em_options(control), executor, watch, &progress)
+          : run_vb(model, state, vb_options(control), executor, watch, &progress);
+  Rcpp::List out = mmash_results(model, state, executor);
+  out["trace"] = to_list(trace);
+  out["state"] = to_list(model.save(state));
+  out["progress"] = to_list(progress);
+  return out;
+}
+
+// q of effects p (counted from 0) in full: what the fit keeps is phi (J x P) and, for each effect,
+// the precision of what the data say of it.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List mmash_effect(Rcpp::List prior, Rcpp::NumericVector weights,
+                        Rcpp::NumericMatrix precision, Rcpp::NumericVector phi) {
+  const VectorXd logs = as_vector(weights).array().log().cwiseMax(mmash::Mixture::kNever);
+  const mmash::Effect effect =
+      mmash::effect(mmash_prior(prior), logs, as_matrix(precision), as_vector(phi));
+  return Rcpp::List::create(Rcpp::Named("alpha") = to_vector(effect.alpha),
+                            Rcpp::Named("mean") = to_vector(effect.mean),
+                            Rcpp::Named("covariance") = to_matrix(effect.covariance));
+}
+
+// What is wrong with the beginning of a .bed file of `size` bytes; "" when nothing is.
+// [[Rcpp::export(rng = false)]]
+std::string mmash_bed_fault(Rcpp::RawVector head, double size, double samples, double variants) {
+  return mmash::bed_fault(head.begin(), static_cast<std::uint64_t>(size),
+                          static_cast<std::uint64_t>(samples),
+                          static_cast<std::uint64_t>(variants));
+}
+
+// Effects of one SNP at a time (with intercept and covariates) and their standard errors, P x J;
+// NA where the SNP does not vary.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List mmash_marginal(Rcpp::List input) {
+  const Mmash::Data data = mmash_data(input);
+  const Rcpp::NumericMatrix basis =
+      data.gram ? Rcpp::NumericMatrix(0, 0) : Rcpp::as<Rcpp::NumericMatrix>(input["basis"]);
+  const mmash::Marginal marginal = mmash::marginal_effects(data, basis.ncol());
+  return Rcpp::List::create(Rcpp::Named("bhat") = to_matrix(marginal.estimate),
+                            Rcpp::Named("shat") = to_matrix(marginal.error));
+}
+
+// Genotypes of some variants (counted from 0) as they are, missing ones NaN.
+// [[Rcpp::export(rng = false)]]
+Rcpp::NumericMatrix mmash_read(Rcpp::List input, Rcpp::IntegerVector variants) {
+  const auto source = mmash_genotypes(input);
+  std::vector<double> table(256);
+  for (int c = 0; c < source->codes(); ++c) table[static_cast<std::size_t>(c)] = source->value(c);
+  Rcpp::NumericMatrix out(static_cast<int>(source->samples()), variants.size());
+  for (R_xlen_t i = 0; i < variants.size(); ++i) {
+    source->decode(variants[i], table.data(), out.begin() + i * source->samples());
+  }
+  return out;
+}
+
+// Missing genotypes of a .bed file.
+// [[Rcpp::export(rng = false)]]
+double mmash_count_missing(Rcpp::List input) {
+  const auto source = mmash_genotypes(input);
+  const double table[4] = {0.0, 1.0, 0.0, 0.0};
+  std::vector<double> column(static_cast<std::size_t>(source->samples()));
+  double missing = 0.0;
+  for (Index p = 0; p < source->variants(); ++p) {
+    source->decode(p, table, column.data());
+    for (double value : column) missing += value;
+  }
+  return missing;
+}

@@ -1,0 +1,55 @@
+// The residual covariance: what its M step makes of the expected residual cross-product C, and
+// what the bound needs of it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "core/types.h"
+
+namespace mixology {
+namespace mmash {
+
+enum class Residual { fixed, diagonal, full, low_rank };
+
+struct Factored {
+  MatrixXd inverse;
+  double log_det = 0.0;
+};
+
+inline Factored factor(const MatrixXd& sigma) {
+  const Eigen::LLT<MatrixXd> llt(sigma);
+  if (llt.info() != Eigen::Success) {
+    throw std::runtime_error("mmash: the residual covariance is not positive definite");
+  }
+  Factored out;
+  out.inverse = llt.solve(MatrixXd::Identity(sigma.rows(), sigma.cols()));
+  out.inverse = (0.5 * (out.inverse + out.inverse.transpose())).eval();
+  const MatrixXd lower = llt.matrixL();
+  out.log_det = 2.0 * lower.diagonal().array().log().sum();
+  return out;
+}
+
+// sigma2 I + W W' nearest to C in likelihood: W = Q (Lambda - sigma2 I)^1/2 of the `rank` largest
+// eigenvalues, sigma2 the mean of the others (Tipping & Bishop 1999, JRSS B 61:611, eq. 7, 8).
+inline MatrixXd probabilistic_pca(const MatrixXd& c, Index rank) {
+  const Index nj = c.rows();
+  if (rank >= nj) return c;
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(c);
+  VectorXd values = eigen.eigenvalues();  // increasing
+  const double noise = std::max(values.head(nj - rank).mean(), 0.0);
+  values.head(nj - rank).setConstant(noise);
+  return eigen.eigenvectors() * values.asDiagonal() * eigen.eigenvectors().transpose();
+}
+
+inline MatrixXd residual_update(const MatrixXd& c, Residual kind, Index rank) {
+  switch (kind) {
+    case Residual::diagonal: return MatrixXd(c.diagonal().asDiagonal());
+    case Residual::low_rank: return probabilistic_pca(c, rank);
+    default: return 0.5 * (c + c.transpose());
+  }
+}
+
+}  // namespace mmash
+}  // namespace mixology

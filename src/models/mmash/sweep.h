@@ -1,0 +1,336 @@
+// The sweep of mmash.h over all SNPs, in blocks: X_b'R by a matrix product, corrected inside the
+// block by its Gram matrix, then one product that takes the block's changes off R.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "models/mmash.h"
+
+namespace mixology {
+
+namespace mmash {
+constexpr double kLogTwoPi = 1.837877066409345483560659;
+
+inline double trace_product(const MatrixXd& a, const MatrixXd& b) {
+  return a.cwiseProduct(b).sum();  // of symmetric matrices
+}
+}  // namespace mmash
+
+inline void Mmash::for_rows(const std::function<void(Index, Range)>& task) const {
+  const Index rows = design().leading();
+  const Index chunks = chunk_count(rows, kRowChunk);
+  auto run = [&](Index i) { task(i, chunk_range(i, kRowChunk, rows)); };
+  Monitor unstoppable;
+  Executor serial;
+  Executor& executor = executor_ == nullptr || chunks == 1 ? serial : *executor_;
+  executor.run(chunks, run, unstoppable);
+}
+
+inline const double* Mmash::fetch(Index block, std::vector<double>& buffer) const {
+  const double* stored = design().stored(block);
+  if (stored != nullptr) return stored;
+  const Index ld = design().leading();
+  buffer.resize(static_cast<std::size_t>(ld * mmash::kBlock));
+  const Index first = design().first(block);
+  auto decode = [&](Index i) { design().column(first + i, buffer.data() + i * ld); };
+  Monitor unstoppable;
+  Executor serial;
+  Executor& executor = executor_ == nullptr || ld <= kRowChunk ? serial : *executor_;
+  executor.run(design().count(block), decode, unstoppable);
+  return buffer.data();
+}
+
+// out(i, j) = x_i'R_j of the block's columns; the partial sums of row chunks are added in order.
+inline void Mmash::cross(const double* x, Index block, const MatrixXd& residual,
+                         double* out) const {
+  constexpr Index b = mmash::kBlock;
+  const Index nj = conditions();
+  const Index count = design().count(block);
+  if (data_.gram) {
+    Eigen::Map<MatrixXd>(out, b, nj).topRows(count) =
+        residual.middleRows(design().first(block), count);
+    return;
+  }
+  const Index ld = design().leading();
+  const auto size = static_cast<std::size_t>(b * nj);
+  std::vector<double> part(size * static_cast<std::size_t>(chunk_count(ld, kRowChunk)), 0.0);
+  for_rows([&](Index i, Range r) {
+    panel::cross(x + r.begin, ld, count, residual.data() + r.begin, residual.rows(), nj, r.size(),
+                 part.data() + size * static_cast<std::size_t>(i), b);
+  });
+  std::copy(part.begin(), part.begin() + static_cast<std::ptrdiff_t>(size), out);
+  for (std::size_t i = size; i < part.size(); ++i) out[i % size] += part[i];
+}
+
+// R -= sum_p x_p change_p', change stored SNP after SNP.
+inline void Mmash::subtract(const double* x, Index count, const double* change,
+                            MatrixXd& residual) const {
+  const Index nj = conditions();
+  if (std::all_of(change, change + count * nj, [](double v) { return v == 0.0; })) return;
+  const Index ld = design().leading();
+  for_rows([&](Index, Range r) {
+    panel::subtract(x + r.begin, ld, count, change, residual.data() + r.begin, residual.rows(),
+                    nj, r.size());
+  });
+}
+
+inline void Mmash::subtract_all(const MatrixXd& mean, MatrixXd& residual) const {
+  if (mean.isZero(0.0)) return;
+  std::vector<double> buffer;
+  for (Index block = 0; block < design().blocks(); ++block) {
+    const double* x = fetch(block, buffer);
+    subtract(x, design().count(block), mean.data() + design().first(block) * conditions(),
+             residual);
+  }
+}
+
+template <class Visit>
+void Mmash::visit_all(State& s, mmash::Workspace& w, Visit visit) const {
+  if (!complete()) return visit_patterns(s, w, visit);
+  std::vector<double> buffer;
+  for (Index block = 0; block < design().blocks(); ++block) {
+    visit_block(s, w, block, fetch(block, buffer), visit);
+  }
+}
+
+template <class Visit>
+void Mmash::visit_block(State& s, mmash::Workspace& w, Index block, const double* x,
+                        Visit& visit) const {
+  constexpr Index b = mmash::kBlock;
+  const Index nj = conditions();
+  const Index count = design().count(block);
+  MatrixXd raw(b, nj), change = MatrixXd::Zero(nj, count);
+  cross(x, block, s.residual, raw.data());
+  const double* gram = design().gram(block);
+  for (Index i = 0; i < count; ++i) {
+    const Index p = design().first(block) + i;
+    const double d = design().square(p);
+    if (d <= 0.0) continue;
+    VectorXd evidence = raw.row(i);
+    if (!options_.marginal) evidence += d * s.mean.col(p);
+    s.phi.col(p).noalias() = s.inverse.inverse * evidence;
+    const VectorXd& next = visit(p, *s.mixture, s.phi.col(p).data(), d, w);
+    change.col(i) = next - s.mean.col(p);
+    s.mean.col(p) = next;
+    if (options_.marginal) continue;
+    const Index from = i / panel::kPad * panel::kPad;
+    panel::subtract(gram + i * b + from, b, 1, change.col(i).data(), raw.data() + from, b, nj,
+                    b - from);
+  }
+  if (!options_.marginal) subtract(x, count, change.data(), s.residual);
+}
+
+inline Mmash::Stats Mmash::update_local(State& s, Range) const {
+  return complete() ? sweep_complete(s) : sweep_patterns(s);
+}
+
+namespace mmash {
+// Sums over SNPs that every sweep needs.
+struct Tally {
+  explicit Tally(const Mixture& mixture) : alpha(VectorXd::Zero(mixture.size())) {}
+  void add(const Workspace& w, const double* phi, double log_bf) {
+    alpha += Eigen::Map<const VectorXd>(w.alpha.data(), alpha.size());
+    fit += log_bf - w.mean.dot(Eigen::Map<const VectorXd>(phi, w.mean.size()));
+  }
+  VectorXd components(const Mixture& mixture) const {
+    VectorXd out(mixture.prior().components());
+    for (Index t = 0; t < out.size(); ++t) out[t] = alpha[mixture.slot(t)];
+    return out;
+  }
+  VectorXd alpha;
+  double fit = 0.0;
+};
+}  // namespace mmash
+
+inline Mmash::Stats Mmash::sweep_complete(State& s) const {
+  const mmash::Mixture& mixture = *s.mixture;
+  mmash::Workspace w;
+  mixture.reserve(w);
+  mmash::Tally tally(mixture);
+  mmash::SecondMoments moments(mixture);
+  double log_bf_sum = 0.0;
+  visit_all(s, w, [&](Index, const mmash::Mixture& m, const double* phi, double d,
+                      mmash::Workspace& work) -> const VectorXd& {
+    const double log_bf = m.update(phi, d, work);
+    tally.add(work, phi, log_bf);
+    log_bf_sum += log_bf;
+    if (options_.learn_residual) moments.add(work, d);
+    return work.mean;
+  });
+  const Index nj = conditions();
+  Stats stats = complete_stats(
+      s, options_.learn_residual ? moments.total() : MatrixXd::Zero(nj, nj));
+  stats.alpha = tally.components(mixture);
+  if (options_.marginal) stats.fit = log_bf_sum;
+  else stats.fit += tally.fit;
+  return stats;
+}
+
+inline Mmash::Stats Mmash::complete_stats(const State& s, const MatrixXd& second) const {
+  Stats stats;
+  const MatrixXd at_mean = s.mean * design().squares().asDiagonal() * s.mean.transpose();
+  MatrixXd rr;
+  if (!data_.gram) {
+    rr = s.residual.transpose() * s.residual;
+  } else if (options_.marginal) {
+    rr = data_.cross;  // no effect has been taken off
+  } else {
+    const auto xty = data_.response.topRows(cols());
+    rr = data_.cross - xty.transpose() * s.mean.transpose();
+    rr -= s.mean * s.residual.topRows(cols());
+    rr = (0.5 * (rr + rr.transpose())).eval();
+  }
+  const double nj = static_cast<double>(conditions());
+  stats.residual = -0.5 * (data_.n * nj * mmash::kLogTwoPi + data_.n * s.inverse.log_det +
+                           mmash::trace_product(s.inverse.inverse, rr));
+  stats.fit = 0.5 * mmash::trace_product(s.inverse.inverse, at_mean);
+  stats.cross = (rr + second - at_mean) / data_.n;
+  return stats;
+}
+
+// ---- responses with gaps ----
+
+inline void Mmash::measure_patterns() {
+  pattern_squares_.resize(static_cast<Index>(data_.patterns.size()), cols());
+  std::vector<double> buffer;
+  for (Index block = 0; block < design().blocks(); ++block) {
+    const double* x = fetch(block, buffer);
+    for (Index i = 0; i < design().count(block); ++i) {
+      const Eigen::Map<const VectorXd> column(x + i * design().leading(), design().rows());
+      for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
+        const mmash::Pattern& at = data_.patterns[m];
+        pattern_squares_(static_cast<Index>(m), design().first(block) + i) =
+            column.segment(at.begin, at.size()).squaredNorm();
+      }
+    }
+  }
+}
+
+inline MatrixXd Mmash::precision_of(const State& s, Index p) const {
+  MatrixXd sum = MatrixXd::Zero(conditions(), conditions());
+  for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
+    sum += pattern_squares_(static_cast<Index>(m), p) * s.precision.padded[m];
+  }
+  return sum;
+}
+
+inline mmash::Mixture Mmash::mixture_of(const State& s, Index p) const {
+  mmash::Mixture mixture = *s.mixture;
+  if (!complete()) mixture.decompose(precision_of(s, p), 1.0);
+  return mixture;
+}
+
+inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residual,
+                                const double* x) const {
+  const Eigen::Map<const VectorXd> column(x, design().rows());
+  const Index n = design().rows();
+  if (complete()) {
+    const VectorXd raw = data_.gram ? VectorXd(residual.row(p))
+                                    : VectorXd(residual.topRows(n).transpose() * column);
+    return s.inverse.inverse * raw;
+  }
+  VectorXd phi = VectorXd::Zero(conditions());
+  for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
+    const mmash::Pattern& at = data_.patterns[m];
+    phi += s.precision.padded[m] * (residual.middleRows(at.begin, at.size()).transpose() *
+                                    column.segment(at.begin, at.size()));
+  }
+  return phi;
+}
+
+template <class Visit>
+void Mmash::visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const {
+  std::vector<double> buffer;
+  for (Index block = 0; block < design().blocks(); ++block) {
+    const double* x = fetch(block, buffer);
+    for (Index i = 0; i < design().count(block); ++i) {
+      const Index p = design().first(block) + i;
+      if (design().square(p) <= 0.0) continue;
+      const double* column = x + i * design().leading();
+      const MatrixXd precision = precision_of(s, p);
+      s.phi.col(p) = evidence(s, p, s.residual, column);
+      if (!options_.marginal) s.phi.col(p) += precision * s.mean.col(p);
+      mmash::Mixture mixture = *s.mixture;
+      mixture.decompose(precision, 1.0);
+      mixture.reserve(w);
+      const VectorXd& next = visit(p, mixture, s.phi.col(p).data(), 1.0, w);
+      const VectorXd change = next - s.mean.col(p);
+      s.mean.col(p) = next;
+      if (!options_.marginal) subtract(column, 1, change.data(), s.residual);
+    }
+  }
+}
+
+// Generalised least squares for intercept and covariates given everything else:
+//   sum_m (P_m x Z_m'Z_m) vec(change) = vec(sum_m Z_m'R_m P_m)
+inline void Mmash::update_fixed(State& s) const {
+  const Index f = data_.fixed.cols();
+  const Index nj = conditions();
+  MatrixXd left = MatrixXd::Zero(f * nj, f * nj);
+  MatrixXd right = MatrixXd::Zero(f, nj);
+  for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
+    const mmash::Pattern& at = data_.patterns[m];
+    const MatrixXd& precision = s.precision.padded[m];
+    const auto z = data_.fixed.middleRows(at.begin, at.size());
+    const MatrixXd zz = z.transpose() * z;
+    right += z.transpose() * s.residual.middleRows(at.begin, at.size()) * precision;
+    for (Index a = 0; a < nj; ++a) {
+      for (Index b = 0; b < nj; ++b) left.block(a * f, b * f, f, f) += precision(a, b) * zz;
+    }
+  }
+  const VectorXd solved = left.ldlt().solve(Eigen::Map<const VectorXd>(right.data(), f * nj));
+  const Eigen::Map<const MatrixXd> change(solved.data(), f, nj);
+  s.fixed += change;
+  s.residual.topRows(data_.fixed.rows()) -= data_.fixed * change;
+}
+
+inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
+  mmash::Workspace w;
+  s.mixture->reserve(w);
+  mmash::Tally tally(*s.mixture);
+  double log_bf_sum = 0.0;
+  std::vector<MatrixXd> spread(data_.patterns.size(),
+                               MatrixXd::Zero(conditions(), conditions()));
+  visit_all(s, w, [&](Index p, const mmash::Mixture& m, const double* phi, double d,
+                      mmash::Workspace& work) -> const VectorXd& {
+    const double log_bf = m.update(phi, d, work);
+    tally.add(work, phi, log_bf);
+    log_bf_sum += log_bf;
+    tally.fit += 0.5 * work.mean.dot(precision_of(s, p) * work.mean);
+    if (options_.learn_residual) {
+      mmash::SecondMoments moments(m);
+      moments.add(work, 1.0);
+      const MatrixXd cov = moments.total() - work.mean * work.mean.transpose();
+      for (std::size_t i = 0; i < spread.size(); ++i) {
+        spread[i] += pattern_squares_(static_cast<Index>(i), p) * cov;
+      }
+    }
+    return work.mean;
+  });
+  if (!options_.marginal) update_fixed(s);
+  Stats stats = pattern_stats(s, spread);
+  stats.alpha = tally.components(*s.mixture);
+  stats.fit = options_.marginal ? log_bf_sum : tally.fit;
+  return stats;
+}
+
+inline Mmash::Stats Mmash::pattern_stats(const State& s, const std::vector<MatrixXd>& spread) const {
+  Stats stats;
+  std::vector<MatrixXd> observed(spread);
+  for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
+    const mmash::Pattern& at = data_.patterns[m];
+    const auto r = s.residual.middleRows(at.begin, at.size());
+    const MatrixXd rr = r.transpose() * r;
+    observed[m] += rr;
+    const double seen = static_cast<double>(at.seen.size()) * mmash::kLogTwoPi;
+    stats.residual -= 0.5 * (static_cast<double>(at.size()) * (seen + s.precision.log_det[m]) +
+                             mmash::trace_product(s.precision.padded[m], rr));
+  }
+  stats.cross = mmash::completed_cross(data_.patterns, s.precision, observed, s.sigma);
+  return stats;
+}
+
+}  // namespace mixology
