@@ -143,7 +143,7 @@ find_variant <- function(variant, labels) {
 
 # q of one variant's effects: alpha, mean, cov, on the input scale.
 effect_posterior <- function(fit, p) {
-  if (!is.null(fit$posterior$cov)) return(gibbs_effect(fit, p))
+  if (fit$method == "gibbs") return(gibbs_effect(fit, p))
   at <- match(p, fit$order)
   precision <- effect_precision(fit, p)
   weights <- unname(fit$estimate$weights)
@@ -155,16 +155,21 @@ effect_posterior <- function(fit, p) {
        cov = `dimnames<-`(out$covariance / scale^2, list(conditions, conditions)))
 }
 
+# The precision L_p of what the data say of one variant's effects; with gaps in the responses the
+# intercept and the covariates are profiled out of it (see src/models/mmash/missing.h).
 effect_precision <- function(fit, p) {
-  patterns <- fit$state$patterns
+  gaps <- fit$state$patterns
   sigma <- unname(fit$estimate$residual_covariance)
-  if (is.null(patterns)) return(fit$posterior$square[p] * solve(sigma))
-  out <- 0 * sigma
-  for (m in seq_along(patterns$seen)) {
-    at <- patterns$seen[[m]]
-    out[at, at] <- out[at, at] + patterns$square[m, p] * solve(sigma[at, at, drop = FALSE])
-  }
-  out
+  if (is.null(gaps)) return(fit$posterior$square[p] * solve(sigma))
+  at <- match(p, fit$order)
+  parts <- lapply(gaps$seen, function(seen) {
+    padded <- 0 * sigma
+    padded[seen, seen] <- solve(sigma[seen, seen, drop = FALSE])
+    padded
+  })
+  total <- function(blocks) Reduce(`+`, Map(kronecker, parts, blocks))
+  g <- total(lapply(gaps$zx, function(zx) zx[, at, drop = FALSE]))
+  total(lapply(gaps$square[, at], as.matrix)) - crossprod(g, solve(total(gaps$zz), g))
 }
 
 #' @rdname lfsr

@@ -317,6 +317,7 @@ new_mmash <- function(out, inputs) {
                     negative = named(out$negative), null = stats::setNames(out$null[back],
                                                                            labels[[1]]),
                     square = out$square[back], scale = out$scale[back])
+  posterior$draws <- out$draws
   resumed <- inputs$control$resumed
   control <- inputs$control[setdiff(names(inputs$control), "resumed")]
   fit <- new_fit("mmash", inputs$method, NULL, estimate,
@@ -326,7 +327,7 @@ new_mmash <- function(out, inputs) {
                  posterior = posterior, prior = inputs$prior, penalty = inputs$penalty,
                  residual = inputs$residual, order = inputs$data$order,
                  input = inputs[c("standardize", "missing_x", "allele")],
-                 state = out[c("state", "progress")])
+                 state = out[intersect(names(out), c("state", "progress", "patterns"))])
   if (inputs$residual$kind == "low_rank") fit$rank <- inputs$residual$rank
   if (inputs$method == "em") fit$log_lik <- mmash_log_lik(fit)
   fit$fitted <- mmash_fitted(out, inputs$data)
@@ -388,3 +389,14 @@ mmash_fitted <- function(out, data) {
   fitted[used, ] <- values
   fitted
 }
+
+# ---- 4. register --------------------------------------------------------------------------------
+
+mmash_example <- function() {
+  d <- with_seed_of(7, simulate_mmash(60, 12, conditions = 3, causal = 2))
+  prior <- mash_prior(matrices = list(same = matrix(1, 3, 3), any = diag(3)), grid = c(.2, 1))
+  list(x = d$x, y = d$y, prior = prior)
+}
+
+register_model("mmash", "Multivariate regression with a mixture prior", c("em", "vb", "gibbs"),
+               mmash, mmash_example, function(args) list(newx = args$x))

@@ -105,6 +105,7 @@ class Mmash {
     if (options_.learn_weights) s.log_weights = updated_weights(stats);
     if (options_.learn_residual) {
       set_residual(s, residual_update(stats.cross, options_.residual, options_.rank));
+      if (!complete()) update_fixed(s);
     } else {
       set_mixture(s);
     }
@@ -172,11 +173,12 @@ class Mmash {
   mmash::Mixture mixture_of(const State& s, Index p) const;
 
   double informative() const { return informative_; }
+  const mmash::PatternSums& pattern_sums() const { return sums_; }
 
   void set_residual(State& s, const MatrixXd& sigma) const {
     s.sigma = sigma;
     if (complete()) s.inverse = mmash::factor(sigma);
-    else s.precision = mmash::precisions(data_.patterns, sigma);
+    else set_precisions(s);
     s.mixture.reset();
     set_mixture(s);
   }
@@ -188,6 +190,9 @@ class Mmash {
     next->set_weights(s.log_weights);
     s.mixture = std::move(next);
   }
+
+  MatrixXd residual_cross(const State& s) const;  // R'R
+  void update_fixed(State& s) const;
 
   VectorXd updated_weights(const Stats& stats) const {
     VectorXd count = stats.alpha;
@@ -209,8 +214,7 @@ class Mmash {
   template <class Visit>
   void visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const;
   void measure_patterns();
-  MatrixXd precision_of(const State& s, Index p) const;
-  void update_fixed(State& s) const;
+  void set_precisions(State& s) const;
   Stats complete_stats(const State& s, const MatrixXd& second) const;
   Stats pattern_stats(const State& s, const std::vector<MatrixXd>& spread) const;
   Stats sweep_complete(State& s) const;
@@ -221,7 +225,7 @@ class Mmash {
   Options options_;
   Executor* executor_;
   double informative_ = 0.0;  // SNPs that vary
-  MatrixXd pattern_squares_;  // d_pm, patterns x P
+  mmash::PatternSums sums_;
 };
 
 }  // namespace mixology

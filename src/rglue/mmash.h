@@ -176,6 +176,20 @@ inline Rcpp::List to_list(const mmash::EffectSummaries& s, const VectorXd& scale
       Rcpp::Named("null") = to_vector(s.null));
 }
 
+inline Rcpp::List to_list(const mmash::PatternSums& sums,
+                          const std::vector<mmash::Pattern>& patterns) {
+  Rcpp::List zx, zz, seen;
+  for (std::size_t m = 0; m < patterns.size(); ++m) {
+    zx.push_back(to_matrix(sums.zx[m]));
+    zz.push_back(to_matrix(sums.zz[m]));
+    Rcpp::IntegerVector conditions(patterns[m].seen.begin(), patterns[m].seen.end());
+    seen.push_back(conditions + 1);
+  }
+  return Rcpp::List::create(Rcpp::Named("square") = to_matrix(sums.square),
+                            Rcpp::Named("zx") = zx, Rcpp::Named("zz") = zz,
+                            Rcpp::Named("seen") = seen);
+}
+
 // What R makes a fit of; effects on the scale of the input.
 inline Rcpp::List mmash_results(const Mmash& model, const Mmash::State& state,
                                 Executor& executor) {
@@ -192,6 +206,7 @@ inline Rcpp::List mmash_results(const Mmash& model, const Mmash::State& state,
   out["center"] = to_vector(design.center());
   out["scale"] = to_vector(design.scale());
   out["square"] = to_vector(design.squares());
+  if (!model.complete()) out["patterns"] = to_list(model.pattern_sums(), model.data().patterns);
   return out;
 }
 

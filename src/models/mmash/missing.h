@@ -1,7 +1,10 @@
 // Missing responses. Samples are sorted so that those with the same conditions observed stand
 // together; with P_m the inverse of the observed part of Sigma, padded by zeros,
 //   phi_p = sum_m P_m R_m'x_pm,   L_p = sum_m d_pm P_m
-// replace Sigma^-1 R'x_p and d_p Sigma^-1: the missing values are integrated out, not imputed.
+// replace Sigma^-1 R'x_p and d_p Sigma^-1: the missing values are integrated out, not imputed. What
+// Z (intercept, covariates) explains depends on the pattern too, so it is profiled out of each
+// effect: with K = sum_m P_m x Z_m'Z_m, G_p = sum_m P_m x Z_m'x_pm and T_p = K^-1 G_p,
+//   L_p = sum_m d_pm P_m - G_p'T_p,   and R changes by (x_p - Z T_p) (change of beta_p).
 #pragma once
 
 #include <vector>
@@ -22,7 +25,77 @@ struct Pattern {
 struct Precisions {
   std::vector<MatrixXd> padded;  // P_m
   std::vector<double> log_det;   // of the observed part of Sigma
+  Eigen::LLT<MatrixXd> fixed;    // of K
 };
+
+// Inner products within a pattern.
+struct PatternSums {
+  MatrixXd square;            // d_pm, patterns x P
+  std::vector<MatrixXd> zx;   // Z_m'x_pm, f x P
+  std::vector<MatrixXd> zz;   // Z_m'Z_m
+};
+
+// sum_m P_m x B_m for matrices B_m of f rows: block (a, b) is sum_m P_m(a, b) B_m.
+template <class Block>
+MatrixXd kronecker_sum(const Precisions& precision, Index f, Index cols, Block block) {
+  const Index nj = precision.padded.front().rows();
+  MatrixXd out = MatrixXd::Zero(f * nj, cols * nj);
+  for (std::size_t m = 0; m < precision.padded.size(); ++m) {
+    const MatrixXd b = block(m);
+    for (Index i = 0; i < nj; ++i) {
+      for (Index j = 0; j < nj; ++j) {
+        out.block(i * f, j * cols, f, cols) += precision.padded[m](i, j) * b;
+      }
+    }
+  }
+  return out;
+}
+
+// L_p and T_p of one effect.
+struct Profile {
+  MatrixXd precision;  // J x J
+  MatrixXd shift;      // f J x J; its rows a f, ..., a f + f - 1 belong to condition a
+  // What a change of beta_p moves the coefficients of Z by, f x J.
+  MatrixXd moved(const VectorXd& change, Index f) const {
+    const VectorXd all = shift * change;
+    return Eigen::Map<const MatrixXd>(all.data(), f, change.size());
+  }
+  MatrixXd part(Index row, Index f) const {  // J x J: the part of T_p that goes with column of Z
+    MatrixXd out(precision.rows(), precision.cols());
+    for (Index a = 0; a < out.rows(); ++a) out.row(a) = shift.row(a * f + row);
+    return out;
+  }
+};
+
+inline Profile profile(const Precisions& precision, const PatternSums& sums, Index p) {
+  const Index nj = precision.padded.front().rows();
+  const Index f = sums.zz.front().rows();
+  Profile out;
+  out.precision = MatrixXd::Zero(nj, nj);
+  for (std::size_t m = 0; m < precision.padded.size(); ++m) {
+    out.precision += sums.square(static_cast<Index>(m), p) * precision.padded[m];
+  }
+  const MatrixXd g = kronecker_sum(precision, f, 1, [&](std::size_t m) {
+    return MatrixXd(sums.zx[m].col(p));
+  });
+  out.shift = precision.fixed.solve(g);
+  out.precision -= g.transpose() * out.shift;
+  out.precision = (0.5 * (out.precision + out.precision.transpose())).eval();
+  return out;
+}
+
+// sum over the samples of pattern m of M_i Cov M_i', M_i = x_ip I - sum_f z_if T_pf.
+inline MatrixXd pattern_spread(const PatternSums& sums, std::size_t m, Index p,
+                               const Profile& profile, const MatrixXd& cov) {
+  const Index f = sums.zz[m].rows();
+  MatrixXd out = sums.square(static_cast<Index>(m), p) * cov;
+  for (Index i = 0; i < f; ++i) {
+    const MatrixXd ti = profile.part(i, f) * cov;
+    out -= sums.zx[m](i, p) * (ti + ti.transpose());
+    for (Index j = 0; j < f; ++j) out += sums.zz[m](i, j) * ti * profile.part(j, f).transpose();
+  }
+  return out;
+}
 
 inline Precisions precisions(const std::vector<Pattern>& patterns, const MatrixXd& sigma) {
   Precisions out;

@@ -169,20 +169,19 @@ inline Mmash::Stats Mmash::sweep_complete(State& s) const {
   return stats;
 }
 
+inline MatrixXd Mmash::residual_cross(const State& s) const {
+  if (!data_.gram) return s.residual.transpose() * s.residual;
+  if (options_.marginal) return data_.cross;  // no effect has been taken off
+  const auto xty = data_.response.topRows(cols());
+  MatrixXd rr = data_.cross - xty.transpose() * s.mean.transpose();
+  rr -= s.mean * s.residual.topRows(cols());
+  return 0.5 * (rr + rr.transpose());
+}
+
 inline Mmash::Stats Mmash::complete_stats(const State& s, const MatrixXd& second) const {
   Stats stats;
   const MatrixXd at_mean = s.mean * design().squares().asDiagonal() * s.mean.transpose();
-  MatrixXd rr;
-  if (!data_.gram) {
-    rr = s.residual.transpose() * s.residual;
-  } else if (options_.marginal) {
-    rr = data_.cross;  // no effect has been taken off
-  } else {
-    const auto xty = data_.response.topRows(cols());
-    rr = data_.cross - xty.transpose() * s.mean.transpose();
-    rr -= s.mean * s.residual.topRows(cols());
-    rr = (0.5 * (rr + rr.transpose())).eval();
-  }
+  const MatrixXd rr = residual_cross(s);
   const double nj = static_cast<double>(conditions());
   stats.residual = -0.5 * (data_.n * nj * mmash::kLogTwoPi + data_.n * s.inverse.log_det +
                            mmash::trace_product(s.inverse.inverse, rr));
@@ -194,32 +193,40 @@ inline Mmash::Stats Mmash::complete_stats(const State& s, const MatrixXd& second
 // ---- responses with gaps ----
 
 inline void Mmash::measure_patterns() {
-  pattern_squares_.resize(static_cast<Index>(data_.patterns.size()), cols());
+  const Index f = data_.fixed.cols();
+  sums_.square.resize(static_cast<Index>(data_.patterns.size()), cols());
+  for (const mmash::Pattern& at : data_.patterns) {
+    const auto z = data_.fixed.middleRows(at.begin, at.size());
+    sums_.zz.push_back(z.transpose() * z);
+    sums_.zx.emplace_back(f, cols());
+  }
   std::vector<double> buffer;
   for (Index block = 0; block < design().blocks(); ++block) {
     const double* x = fetch(block, buffer);
     for (Index i = 0; i < design().count(block); ++i) {
       const Eigen::Map<const VectorXd> column(x + i * design().leading(), design().rows());
+      const Index p = design().first(block) + i;
       for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
         const mmash::Pattern& at = data_.patterns[m];
-        pattern_squares_(static_cast<Index>(m), design().first(block) + i) =
-            column.segment(at.begin, at.size()).squaredNorm();
+        const auto part = column.segment(at.begin, at.size());
+        sums_.square(static_cast<Index>(m), p) = part.squaredNorm();
+        sums_.zx[m].col(p) =
+            data_.fixed.middleRows(at.begin, at.size()).transpose() * part;
       }
     }
   }
 }
 
-inline MatrixXd Mmash::precision_of(const State& s, Index p) const {
-  MatrixXd sum = MatrixXd::Zero(conditions(), conditions());
-  for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
-    sum += pattern_squares_(static_cast<Index>(m), p) * s.precision.padded[m];
-  }
-  return sum;
+inline void Mmash::set_precisions(State& s) const {
+  const Index f = data_.fixed.cols();
+  s.precision = mmash::precisions(data_.patterns, s.sigma);
+  s.precision.fixed.compute(mmash::kronecker_sum(
+      s.precision, f, f, [&](std::size_t m) { return sums_.zz[m]; }));
 }
 
 inline mmash::Mixture Mmash::mixture_of(const State& s, Index p) const {
   mmash::Mixture mixture = *s.mixture;
-  if (!complete()) mixture.decompose(precision_of(s, p), 1.0);
+  if (!complete()) mixture.decompose(mmash::profile(s.precision, sums_, p).precision, 1.0);
   return mixture;
 }
 
@@ -250,41 +257,39 @@ void Mmash::visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const {
       const Index p = design().first(block) + i;
       if (design().square(p) <= 0.0) continue;
       const double* column = x + i * design().leading();
-      const MatrixXd precision = precision_of(s, p);
+      const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
       s.phi.col(p) = evidence(s, p, s.residual, column);
-      if (!options_.marginal) s.phi.col(p) += precision * s.mean.col(p);
+      if (!options_.marginal) s.phi.col(p) += profile.precision * s.mean.col(p);
       mmash::Mixture mixture = *s.mixture;
-      mixture.decompose(precision, 1.0);
+      mixture.decompose(profile.precision, 1.0);
       mixture.reserve(w);
       const VectorXd& next = visit(p, mixture, s.phi.col(p).data(), 1.0, w);
       const VectorXd change = next - s.mean.col(p);
       s.mean.col(p) = next;
-      if (!options_.marginal) subtract(column, 1, change.data(), s.residual);
+      if (options_.marginal) continue;
+      const MatrixXd moved = profile.moved(change, data_.fixed.cols());
+      s.fixed -= moved;
+      subtract(column, 1, change.data(), s.residual);
+      s.residual.topRows(design().rows()).noalias() += data_.fixed * moved;
     }
   }
 }
 
-// Generalised least squares for intercept and covariates given everything else:
-//   sum_m (P_m x Z_m'Z_m) vec(change) = vec(sum_m Z_m'R_m P_m)
+// Generalised least squares for the coefficients of Z given B:
+//   K vec(change) = vec(sum_m Z_m'R_m P_m)
 inline void Mmash::update_fixed(State& s) const {
   const Index f = data_.fixed.cols();
-  const Index nj = conditions();
-  MatrixXd left = MatrixXd::Zero(f * nj, f * nj);
-  MatrixXd right = MatrixXd::Zero(f, nj);
+  MatrixXd right = MatrixXd::Zero(f, conditions());
   for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
     const mmash::Pattern& at = data_.patterns[m];
-    const MatrixXd& precision = s.precision.padded[m];
-    const auto z = data_.fixed.middleRows(at.begin, at.size());
-    const MatrixXd zz = z.transpose() * z;
-    right += z.transpose() * s.residual.middleRows(at.begin, at.size()) * precision;
-    for (Index a = 0; a < nj; ++a) {
-      for (Index b = 0; b < nj; ++b) left.block(a * f, b * f, f, f) += precision(a, b) * zz;
-    }
+    right += data_.fixed.middleRows(at.begin, at.size()).transpose() *
+             s.residual.middleRows(at.begin, at.size()) * s.precision.padded[m];
   }
-  const VectorXd solved = left.ldlt().solve(Eigen::Map<const VectorXd>(right.data(), f * nj));
-  const Eigen::Map<const MatrixXd> change(solved.data(), f, nj);
+  const VectorXd solved =
+      s.precision.fixed.solve(Eigen::Map<const VectorXd>(right.data(), right.size()));
+  const Eigen::Map<const MatrixXd> change(solved.data(), f, conditions());
   s.fixed += change;
-  s.residual.topRows(data_.fixed.rows()) -= data_.fixed * change;
+  s.residual.topRows(design().rows()) -= data_.fixed * change;
 }
 
 inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
@@ -299,18 +304,18 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
     const double log_bf = m.update(phi, d, work);
     tally.add(work, phi, log_bf);
     log_bf_sum += log_bf;
-    tally.fit += 0.5 * work.mean.dot(precision_of(s, p) * work.mean);
+    const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
+    tally.fit += 0.5 * work.mean.dot(profile.precision * work.mean);
     if (options_.learn_residual) {
       mmash::SecondMoments moments(m);
       moments.add(work, 1.0);
       const MatrixXd cov = moments.total() - work.mean * work.mean.transpose();
       for (std::size_t i = 0; i < spread.size(); ++i) {
-        spread[i] += pattern_squares_(static_cast<Index>(i), p) * cov;
+        spread[i] += mmash::pattern_spread(sums_, i, p, profile, cov);
       }
     }
     return work.mean;
   });
-  if (!options_.marginal) update_fixed(s);
   Stats stats = pattern_stats(s, spread);
   stats.alpha = tally.components(*s.mixture);
   stats.fit = options_.marginal ? log_bf_sum : tally.fit;

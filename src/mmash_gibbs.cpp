@@ -1,0 +1,94 @@
+// Glue of mmash by Gibbs sampling.
+#include "rglue/mmash.h"
+
+#include "models/mmash/gibbs.h"
+#include "rglue/executor.h"
+#include "rglue/monitor.h"
+#include "rglue/options.h"
+
+using namespace mixology;
+
+namespace {
+
+using GibbsChain = Chain<MmashGibbs::State>;
+
+// New chains start where `start` says; resumed ones come as list(iteration, state).
+std::vector<GibbsChain> make_chains(const Mmash& model, const MmashGibbs& sampler,
+                                    const Rcpp::List& start, int count) {
+  std::vector<GibbsChain> chains;
+  if (start.containsElementNamed("chains")) {
+    const Rcpp::List saved = start["chains"];
+    for (const Rcpp::List item : saved) {
+      GibbsChain chain;
+      chain.state = sampler.load(to_archive(item["state"]));
+      chain.iteration = Rcpp::as<int>(item["iteration"]);
+      chains.push_back(std::move(chain));
+    }
+    return chains;
+  }
+  for (int i = 0; i < count; ++i) {
+    GibbsChain chain;
+    chain.state = sampler.init(mmash_state(model, start));
+    chains.push_back(std::move(chain));
+  }
+  return chains;
+}
+
+MmashGibbs::State pooled(const std::vector<GibbsChain>& chains) {
+  MmashGibbs::State all = chains.front().state;
+  for (std::size_t i = 1; i < chains.size(); ++i) {
+    const MmashGibbs::State& s = chains[i].state;
+    all.kept += s.kept;
+    all.sum += s.sum;
+    all.square += s.square;
+    all.positive += s.positive;
+    all.negative += s.negative;
+    all.null += s.null;
+    all.weights += s.weights;
+    all.sigma += s.sigma;
+  }
+  return all;
+}
+
+// Posterior means and what goes with them; of chains still in warm-up, where the first one stands.
+Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Executor& executor) {
+  const MmashGibbs::State all = pooled(chains);
+  if (all.kept == 0.0) return mmash_results(model, all.model, executor);
+  const MatrixXd mean = all.sum / all.kept;
+  const VectorXd weights = all.weights / all.kept;
+  const VectorXd logs = weights.array().log().cwiseMax(mmash::Mixture::kNever);
+  Rcpp::List out =
+      mmash_results(model, model.init(mean, logs, all.sigma / all.kept), executor);
+  mmash::EffectSummaries s;
+  s.sd = (all.square / all.kept - mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
+  s.positive = all.positive / all.kept;
+  s.negative = all.negative / all.kept;
+  s.null = model.prior().null ? VectorXd(all.null / all.kept)
+                              : VectorXd::Constant(all.null.size(), std::nan(""));
+  const Rcpp::List effects = to_list(s, model.design().scale());
+  for (const char* name : {"sd", "positive", "negative", "null"}) out[name] = effects[name];
+  return out;
+}
+
+}  // namespace
+
+// [[Rcpp::export(rng = false)]]
+Rcpp::List mmash_gibbs(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp::List settings,
+                       Rcpp::NumericVector prior_variance, bool keep_effects, Rcpp::List control,
+                       double seed, Rcpp::List monitor, int threads) {
+  TbbExecutor executor(threads);
+  RMonitor watch(monitor);
+  // several chains share the threads among themselves: none for the inside of a sweep
+  const Mmash model(mmash_data(input), mmash_prior(prior), mmash_options(settings), nullptr);
+  const GibbsOptions options = gibbs_options(control);
+  const MmashGibbs sampler(model, as_vector(prior_variance), options.warmup, keep_effects);
+  std::vector<GibbsChain> chains = make_chains(model, sampler, start, options.chains);
+  const Status status = run_gibbs(sampler, chains, options, static_cast<std::uint64_t>(seed),
+                                  executor, watch);
+  Rcpp::List out = results(model, chains, executor);
+  Rcpp::List list(chains.size());
+  for (std::size_t i = 0; i < chains.size(); ++i) list[i] = to_list(sampler, chains[i]);
+  out["chains"] = list;
+  out["status"] = status_name(status);
+  return out;
+}

@@ -1,0 +1,59 @@
+# mmash against its plain-R oracle, and what its page promises.
+
+quick_prior <- function(j = 3, weights = NULL, null = TRUE) {
+  u <- matrix(.9, j, j) + diag(.1, j)
+  only <- diag(as.numeric(seq_len(j) == 1), j)
+  mash_prior(matrices = list(same = u, any = diag(j), first = only), grid = c(.1, .5, 1),
+             null = null, weights = weights)
+}
+
+oracle_prior <- function(prior, weights) {
+  parts <- mixology:::component_covariances(prior)
+  j <- nrow(prior$matrices[[1]])
+  v <- vapply(parts, function(u) if (is.null(u)) matrix(0, j, j) else u, matrix(0, j, j))
+  list(weights = weights, v = array(v, c(j, j, length(parts))))
+}
+
+plain <- function(iterations, ...) {
+  vb_control(tolerance = 0, parameter_tolerance = 0, max_iterations = iterations,
+             accelerate = FALSE, ...)
+}
+
+quiet_mmash <- function(...) suppressWarnings(mmash(...))
+
+test_that("sweeps, weights, residual and bound are those of the dense oracle", {
+  set.seed(1)
+  d <- simulate_mmash(40, 8, conditions = 3, causal = 2)
+  w <- c(.5, rep(.5 / 9, 9))
+  prior <- quick_prior(weights = w)
+  v <- stats::cov(d$y)
+  for (kind in c("full", "diagonal")) {
+    fit <- quiet_mmash(d$x, d$y, prior, residual = kind, penalty = 1, control = plain(6))
+    start <- if (kind == "full") v else diag(diag(v))
+    oracle <- oracle_mmash_fit(d$x, d$y, oracle_prior(prior, w), unname(start),
+                               update = c("weights", "residual"), residual = kind, iterations = 6)
+    expect_equal(unname(coef(fit)[-1, ]), oracle$state$mean, tolerance = 1e-10)
+    expect_equal(objective(fit)$value, oracle$trace_sweep, tolerance = 1e-10)
+    expect_equal(unname(fit$posterior$sd), oracle_mmash_summary(oracle$state)$sd,
+                 tolerance = 1e-9)
+    expect_equal(unname(lfsr(fit)), oracle_mmash_summary(oracle$state)$lfsr, tolerance = 1e-9)
+    expect_equal(unname(vcov(fit, variant = 2)), oracle$state$cov[, , 2], tolerance = 1e-9)
+    expect_equal(unname(pip(fit)), 1 - oracle$state$alpha[, 1], tolerance = 1e-9)
+  }
+})
+
+test_that("responses with gaps are integrated out as the oracle does", {
+  set.seed(2)
+  d <- simulate_mmash(40, 6, conditions = 3, causal = 2, missing = .25)
+  w <- c(.5, rep(.5 / 9, 9))
+  prior <- quick_prior(weights = w)
+  v <- matrix(.3, 3, 3) + diag(1, 3)
+  fit <- quiet_mmash(d$x, d$y, prior, residual = v, update = c("weights", "residual"),
+                     penalty = 1, control = plain(5))
+  oracle <- oracle_mmash_fit(d$x, d$y, oracle_prior(prior, w), v,
+                             update = c("weights", "residual"), iterations = 5)
+  expect_equal(unname(coef(fit)[-1, ]), oracle$state$mean, tolerance = 1e-9)
+  expect_equal(objective(fit)$value, oracle$trace_sweep, tolerance = 1e-10)
+  expect_equal(unname(lfsr(fit)), oracle_mmash_summary(oracle$state)$lfsr, tolerance = 1e-9)
+  expect_equal(unname(vcov(fit, variant = 2)), oracle$state$cov[, , 2], tolerance = 1e-9)
+})
