@@ -13,6 +13,34 @@ matrix_rows <- function(x, first, last) {
     .Call(`_mixology_matrix_rows`, x, first, last)
 }
 
+mmash_fit <- function(input, prior, start, settings, control, monitor, threads) {
+    .Call(`_mixology_mmash_fit`, input, prior, start, settings, control, monitor, threads)
+}
+
+mmash_effect <- function(prior, weights, precision, phi) {
+    .Call(`_mixology_mmash_effect`, prior, weights, precision, phi)
+}
+
+mmash_bed_fault <- function(head, size, samples, variants) {
+    .Call(`_mixology_mmash_bed_fault`, head, size, samples, variants)
+}
+
+mmash_marginal <- function(input) {
+    .Call(`_mixology_mmash_marginal`, input)
+}
+
+mmash_read <- function(input, variants) {
+    .Call(`_mixology_mmash_read`, input, variants)
+}
+
+mmash_count_missing <- function(input) {
+    .Call(`_mixology_mmash_count_missing`, input)
+}
+
+mmash_gibbs <- function(input, prior, start, settings, prior_variance, keep_effects, control, seed, monitor, threads) {
+    .Call(`_mixology_mmash_gibbs`, input, prior, start, settings, prior_variance, keep_effects, control, seed, monitor, threads)
+}
+
 nbmix_em <- function(p, i, x, size_factors, settings, control, start, first_gene, monitor, threads) {
     .Call(`_mixology_nbmix_em`, p, i, x, size_factors, settings, control, start, first_gene, monitor, threads)
 }

@@ -47,6 +47,98 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// mmash_fit
+Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp::List settings, Rcpp::List control, Rcpp::List monitor, int threads);
+RcppExport SEXP _mixology_mmash_fit(SEXP inputSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_fit(input, prior, start, settings, control, monitor, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_effect
+Rcpp::List mmash_effect(Rcpp::List prior, Rcpp::NumericVector weights, Rcpp::NumericMatrix precision, Rcpp::NumericVector phi);
+RcppExport SEXP _mixology_mmash_effect(SEXP priorSEXP, SEXP weightsSEXP, SEXP precisionSEXP, SEXP phiSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type weights(weightsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type precision(precisionSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type phi(phiSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_effect(prior, weights, precision, phi));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_bed_fault
+std::string mmash_bed_fault(Rcpp::RawVector head, double size, double samples, double variants);
+RcppExport SEXP _mixology_mmash_bed_fault(SEXP headSEXP, SEXP sizeSEXP, SEXP samplesSEXP, SEXP variantsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::RawVector >::type head(headSEXP);
+    Rcpp::traits::input_parameter< double >::type size(sizeSEXP);
+    Rcpp::traits::input_parameter< double >::type samples(samplesSEXP);
+    Rcpp::traits::input_parameter< double >::type variants(variantsSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_bed_fault(head, size, samples, variants));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_marginal
+Rcpp::List mmash_marginal(Rcpp::List input);
+RcppExport SEXP _mixology_mmash_marginal(SEXP inputSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_marginal(input));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_read
+Rcpp::NumericMatrix mmash_read(Rcpp::List input, Rcpp::IntegerVector variants);
+RcppExport SEXP _mixology_mmash_read(SEXP inputSEXP, SEXP variantsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type variants(variantsSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_read(input, variants));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_count_missing
+double mmash_count_missing(Rcpp::List input);
+RcppExport SEXP _mixology_mmash_count_missing(SEXP inputSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_count_missing(input));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_gibbs
+Rcpp::List mmash_gibbs(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp::List settings, Rcpp::NumericVector prior_variance, bool keep_effects, Rcpp::List control, double seed, Rcpp::List monitor, int threads);
+RcppExport SEXP _mixology_mmash_gibbs(SEXP inputSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP settingsSEXP, SEXP prior_varianceSEXP, SEXP keep_effectsSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type prior_variance(prior_varianceSEXP);
+    Rcpp::traits::input_parameter< bool >::type keep_effects(keep_effectsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_gibbs(input, prior, start, settings, prior_variance, keep_effects, control, seed, monitor, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
 // nbmix_em
 Rcpp::List nbmix_em(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List start, double first_gene, Rcpp::List monitor, int threads);
 RcppExport SEXP _mixology_nbmix_em(SEXP pSEXP, SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP startSEXP, SEXP first_geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
@@ -125,6 +217,13 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_engine_defaults", (DL_FUNC) &_mixology_engine_defaults, 1},
     {"_mixology_sparse_rows", (DL_FUNC) &_mixology_sparse_rows, 5},
     {"_mixology_matrix_rows", (DL_FUNC) &_mixology_matrix_rows, 3},
+    {"_mixology_mmash_fit", (DL_FUNC) &_mixology_mmash_fit, 7},
+    {"_mixology_mmash_effect", (DL_FUNC) &_mixology_mmash_effect, 4},
+    {"_mixology_mmash_bed_fault", (DL_FUNC) &_mixology_mmash_bed_fault, 4},
+    {"_mixology_mmash_marginal", (DL_FUNC) &_mixology_mmash_marginal, 1},
+    {"_mixology_mmash_read", (DL_FUNC) &_mixology_mmash_read, 2},
+    {"_mixology_mmash_count_missing", (DL_FUNC) &_mixology_mmash_count_missing, 1},
+    {"_mixology_mmash_gibbs", (DL_FUNC) &_mixology_mmash_gibbs, 10},
     {"_mixology_nbmix_em", (DL_FUNC) &_mixology_nbmix_em, 10},
     {"_mixology_nbmix_posterior", (DL_FUNC) &_mixology_nbmix_posterior, 5},
     {"_mixology_nbmix_vb", (DL_FUNC) &_mixology_nbmix_vb, 11},
