@@ -63,7 +63,7 @@ join_traces <- function(resumed, objective) {
   if (is.null(resumed)) return(objective)
   old <- resumed$objective
   objective$seconds <- objective$seconds + max(old$seconds, 0)
-  rbind(old, objective[objective$iter > max(old$iter), ])
+  rbind(old, objective[-1, ])
 }
 
 # The training data of a fit, for methods that need them: given, or found through the call.

@@ -6,10 +6,10 @@ mmash_gibbs_run <- function(inputs) {
               "low_rank()", "method = \"vb\"")
   }
   control <- inputs$control
-  resumed <- control$resumed
-  start <- if (is.null(resumed)) mmash_start(inputs) else list(chains = resumed$state$chains)
-  variance <- resumed$state$prior_variance %||% diag(start$sigma)
-  keep <- resumed$state$keep_effects %||% keeps_effects(inputs)
+  saved <- control$resumed$state$state
+  start <- if (is.null(saved)) mmash_start(inputs) else saved["chains"]
+  variance <- saved$prior_variance %||% diag(start$sigma)
+  keep <- saved$keep_effects %||% keeps_effects(inputs)
   monitor <- new_monitor("mmash", control, inputs$verbose, control$iterations)
   began <- proc.time()[["elapsed"]]
   out <- mmash_gibbs(inputs$input, inputs$core, start, mmash_core_settings(inputs), variance, keep,

@@ -321,7 +321,9 @@ new_mmash <- function(out, inputs) {
   resumed <- inputs$control$resumed
   control <- inputs$control[setdiff(names(inputs$control), "resumed")]
   fit <- new_fit("mmash", inputs$method, NULL, estimate,
-                 join_traces(resumed, objective_frame(out$trace)), convergence_info(out$trace),
+                 if (inputs$method == "gibbs") objective_frame(out$trace) else
+                   join_traces(resumed, objective_frame(out$trace)),
+                 convergence_info(out$trace),
                  structure(control, class = class(inputs$control)), inputs$data$info,
                  inputs$input$n, mmash_df(inputs),
                  posterior = posterior, prior = inputs$prior, penalty = inputs$penalty,

@@ -24,6 +24,7 @@ std::vector<GibbsChain> make_chains(const Mmash& model, const MmashGibbs& sample
       chain.iteration = Rcpp::as<int>(item["iteration"]);
       chains.push_back(std::move(chain));
     }
+    if (chains.empty()) Rcpp::stop("mmash: there are no chains to go on with");
     return chains;
   }
   for (int i = 0; i < count; ++i) {

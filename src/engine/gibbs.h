@@ -69,6 +69,7 @@ Status run_gibbs(const Model& model, std::vector<Chain<typename Model::State>>& 
       monitor.tick(chain.iteration, 0.0);
     }
   };
+  monitor.tick(0, 0.0);  // chains shorter than a poll would not notice that time is up
   if (chains.size() == 1) {
     run_chain(0);
   } else {
