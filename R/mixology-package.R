@@ -8,6 +8,7 @@
 #' @useDynLib mixology, .registration = TRUE
 #' @importFrom Rcpp evalCpp
 #' @importFrom RcppParallel RcppParallelLibs
+#' @importClassesFrom Matrix dgCMatrix
 #' @importFrom generics tidy glance augment
 #' @importFrom ggplot2 autoplot
 #' @importFrom rlang .data

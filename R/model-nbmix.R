@@ -70,7 +70,8 @@
 #' fit
 #' tidy(fit, conf.int = TRUE)
 #'
-#' genes <- nbmix(pbmc_cells$counts[1:20, ], k = 1:2, size_factors = "total", seed = 1)
+#' genes <- nbmix(pbmc_cells$counts[1:20, ], k = 1:2, seed = 1,
+#'                size_factors = pbmc_cells$cells$size_factor)
 #' head(glance(genes))
 #' @export
 nbmix <- function(x, ...) UseMethod("nbmix")

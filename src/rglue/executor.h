@@ -2,7 +2,9 @@
 // free to poll for interrupts and to draw progress.
 #pragma once
 
-#include <RcppParallel.h>
+// RcppParallel.h itself also brings wrappers of R's matrices, which C++17 calls deprecated.
+#include <RcppParallel/Common.h>
+#include <RcppParallel/TBB.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,7 +27,7 @@ class TbbExecutor : public Executor {
     Loop loop(task, monitor);
     std::thread beside([&] {
       try {
-        RcppParallel::parallelFor(0, static_cast<std::size_t>(n), loop, 1, threads_);
+        RcppParallel::tbbParallelFor(0, static_cast<std::size_t>(n), loop, 1, threads_);
       } catch (...) {
         loop.fail(std::current_exception());
       }
