@@ -1,0 +1,282 @@
+// The local update that the three engines share: score a row under each component, turn scores
+// into responsibilities (or a draw of z), add up what the components need. Rows pass block by
+// block; nothing of size n x K x D exists.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "core/blocks.h"
+#include "core/rng.h"
+#include "core/simd.h"
+#include "models/cwm/kernel.h"
+
+namespace mixology {
+namespace cwm {
+
+// What turns the scores of a block (rows x K, in place) into weights. Padding rows come with
+// whatever scores and must leave with weight zero; the sum of log normalisers is returned.
+struct Softmax {
+  static constexpr bool draws = false;
+  double operator()(Block& scores, Index /*first*/, int size) const {
+    double lse[kBlock];
+    row_softmax(scores.data(), static_cast<std::size_t>(size),
+                static_cast<std::size_t>(scores.cols()), kBlock, lse);
+    double total = 0.0;
+    for (int i = 0; i < size; ++i) total += lse[i];
+    if (size < kBlock) scores.bottomRows(kBlock - size).setZero();
+    return total;
+  }
+};
+
+// Responsibilities kept: n x K, rows as in Data.
+struct KeepSoftmax {
+  static constexpr bool draws = false;
+  MatrixXd& out;
+  VectorXd& log_density;
+  double operator()(Block& scores, Index first, int size) const {
+    double* lse = log_density.data() + first;
+    row_softmax(scores.data(), static_cast<std::size_t>(size),
+                static_cast<std::size_t>(scores.cols()), kBlock, lse);
+    out.middleRows(first, size) = scores.topRows(size);
+    if (size < kBlock) scores.bottomRows(kBlock - size).setZero();
+    return log_density.segment(first, size).sum();
+  }
+};
+
+// Weights that are already there.
+struct GivenLabels {
+  static constexpr bool draws = false;
+  const std::vector<std::uint8_t>& labels;
+  double operator()(Block& scores, Index first, int size) const {
+    scores.setZero();
+    for (int i = 0; i < size; ++i) scores(i, labels[static_cast<std::size_t>(first + i)]) = 1.0;
+    return 0.0;
+  }
+};
+
+// z drawn from its conditional.
+struct DrawLabels {
+  static constexpr bool draws = true;
+  std::vector<std::uint8_t>& labels;
+  Rng& rng;
+  double operator()(Block& scores, Index first, int size) const {
+    const double total = Softmax()(scores, first, size);
+    const Index k = scores.cols();
+    for (int i = 0; i < size; ++i) {
+      double left = rng.uniform();
+      Index chosen = 0;
+      for (Index j = 0; j < k; ++j) {
+        if (!(scores(i, j) > 0.0)) continue;
+        chosen = j;
+        left -= scores(i, j);
+        if (left < 0.0) break;
+      }
+      scores.row(i).setZero();
+      scores(i, chosen) = 1.0;
+      labels[static_cast<std::size_t>(first + i)] = static_cast<std::uint8_t>(chosen);
+    }
+    return total;
+  }
+};
+
+template <class Rule>
+class LocalPass {
+ public:
+  LocalPass(const Data& data, const std::vector<Kernel>& kernels, Rule rule)
+      : data_(data), kernels_(kernels), rule_(rule), k_(static_cast<int>(kernels.size())),
+        d_(static_cast<int>(data.d())), r_(static_cast<int>(data.r())),
+        m_(static_cast<int>(data.m())), x_(kBlock, d_), w_(kBlock, r_), y_(kBlock, m_),
+        deviation_(kBlock, k_ * d_), residual_(kBlock, k_ * m_), scores_(kBlock, k_),
+        stats_(k_, d_, r_, m_) {
+    for (const Kernel& kernel : kernels) {
+      packed_x_.push_back(pack(kernel.white_x, kernel.diagonal_x));
+      packed_y_.push_back(pack(kernel.white_y, false));
+      packed_w_.push_back(pack(kernel.white_w, false));
+    }
+    ones_.setOnes(kBlock, 1);
+  }
+
+  Stats run(Range range) {
+    for (const Pattern& p : data_.patterns) {
+      const Range rows{std::max(range.begin, p.rows.begin), std::min(range.end, p.rows.end)};
+      if (rows.size() <= 0) continue;
+      completions_.clear();
+      if (!p.plain()) {
+        for (const Kernel& kernel : kernels_) completions_.emplace_back(data_, p, kernel);
+      }
+      for (Index first = rows.begin; first < rows.end; first += kBlock) {
+        const int size = static_cast<int>(std::min<Index>(kBlock, rows.end - first));
+        if (p.plain()) {
+          plain_block(p, first, size);
+        } else {
+          patterned_block(p, first, size);
+        }
+      }
+      if (!p.plain()) add_completion_covariance(p);
+    }
+    stats_.mirror();
+    return std::move(stats_);
+  }
+
+ private:
+  using Columns = std::vector<const double*>;
+
+  static std::vector<double> pack(const MatrixXd& lower, bool diagonal) {
+    std::vector<double> out;
+    for (Index i = 0; i < lower.rows(); ++i) {
+      for (Index j = diagonal ? i : 0; j <= i; ++j) out.push_back(lower(i, j));
+    }
+    return out;
+  }
+  static void take(const MatrixXd& from, Index first, int size, Block& to) {
+    for (Index j = 0; j < from.cols(); ++j) {
+      const double* column = from.col(j).data() + first;
+      std::copy(column, column + size, to.col(j).data());
+      std::fill(to.col(j).data() + size, to.col(j).data() + kBlock, 0.0);
+    }
+  }
+  static Columns pointers(const Block& block, int from, int count) {
+    Columns out(static_cast<std::size_t>(count));
+    for (int j = 0; j < count; ++j) {
+      out[static_cast<std::size_t>(j)] = block.data() + static_cast<Index>(from + j) * kBlock;
+    }
+    return out;
+  }
+
+  void plain_block(const Pattern& p, Index first, int size) {
+    take(data_.x, first, size, x_);
+    if (p.has_y) {
+      take(data_.w, first, size, w_);
+      take(data_.y, first, size, y_);
+    }
+    const Columns w = pointers(w_, 0, r_);
+    for (int k = 0; k < k_; ++k) score_plain(k, w, p.has_y);
+    stats_.total += rule_(scores_, first, size);
+    for (int k = 0; k < k_; ++k) accumulate(k, w, scores_.col(k).data(), p.has_y);
+  }
+
+  void score_plain(int k, const Columns& w, bool has_y) {
+    const BlockKernels& kernels = block_kernels();
+    const auto slot = static_cast<std::size_t>(k);
+    const Kernel& kernel = kernels_[slot];
+    double* score = scores_.col(k).data();
+    scores_.col(k).setConstant(kernel.constant_x + (has_y ? kernel.constant_y : 0.0));
+    for (int j = 0; j < d_; ++j) {
+      deviation_.col(k * d_ + j).array() = x_.col(j).array() - kernel.mean[j];
+    }
+    const Columns d = pointers(deviation_, k * d_, d_);
+    (kernel.diagonal_x ? kernels.add_scaled_norm : kernels.add_whitened_norm)(
+        d.data(), d_, packed_x_[slot].data(), -0.5, score);
+    if (!has_y) return;
+    for (int j = 0; j < m_; ++j) {
+      residual_.col(k * m_ + j) = y_.col(j);
+      kernels.subtract_product(w.data(), r_, kernel.coef.col(j).data(),
+                               residual_.col(k * m_ + j).data());
+    }
+    const Columns e = pointers(residual_, k * m_, m_);
+    kernels.add_whitened_norm(e.data(), m_, packed_y_[slot].data(), -0.5, score);
+    if (kernel.white_w.size() > 0) {
+      kernels.add_whitened_norm(w.data(), r_, packed_w_[slot].data(), -0.5 * m_, score);
+    }
+  }
+
+  void accumulate(int k, const Columns& w, const double* weight, bool has_y) {
+    const auto slot = static_cast<std::size_t>(k);
+    Columns xs{ones_.data()};
+    const Columns d = pointers(deviation_, k * d_, d_);
+    xs.insert(xs.end(), d.begin(), d.end());
+    add_weighted_gram(xs.data(), d_ + 1, weight, scratch_, stats_.xx[slot]);
+    if (!has_y) return;
+    Columns wy = w;
+    const Columns e = pointers(residual_, k * m_, m_);
+    wy.insert(wy.end(), e.begin(), e.end());
+    add_weighted_gram(wy.data(), r_ + m_, weight, scratch_, stats_.wy[slot]);
+    for (int i = 0; i < kBlock; ++i) stats_.rows_y[slot] += weight[i];
+  }
+
+  // Rows that lack values: one by one, completed under each component in turn.
+  void patterned_block(const Pattern& p, Index first, int size) {
+    VectorXd d, e, w, u;
+    scores_.setZero();
+    for (int i = 0; i < size; ++i) {
+      for (int k = 0; k < k_; ++k) {
+        start_row(p, first + i, k, d, e, w);
+        scores_(i, k) = completions_[static_cast<std::size_t>(k)].complete(d, e, w, u);
+      }
+    }
+    stats_.total += rule_(scores_, first, size);
+    for (int k = 0; k < k_; ++k) {
+      const auto slot = static_cast<std::size_t>(k);
+      Completion& completion = completions_[slot];
+      for (int i = 0; i < size; ++i) {
+        const double weight = scores_(i, k);
+        if (weight == 0.0) continue;
+        start_row(p, first + i, k, d, e, w);
+        completion.complete(d, e, w, u);
+        if constexpr (Rule::draws) {
+          u = completion.cov_factor * rule_.rng.normal_vector(u.size());
+          completion.shift(u, d, e, w);
+        }
+        completion.weight += weight;
+        add_row(slot, weight, p.has_y, d, e, w);
+      }
+    }
+  }
+
+  void start_row(const Pattern& p, Index row, int k, VectorXd& d, VectorXd& e, VectorXd& w) const {
+    const auto slot = static_cast<std::size_t>(k);
+    d = data_.x.row(row).transpose() - kernels_[slot].mean;
+    for (int j : p.x_missing) d[j] = 0.0;
+    w = data_.w.row(row).transpose() + completions_[slot].w_shift;
+    e.resize(0);
+    if (!p.has_y) return;
+    e = data_.y.row(row).transpose() - kernels_[slot].coef.transpose() * w;
+    for (int j : p.y_missing) e[j] = 0.0;
+  }
+
+  void add_row(std::size_t slot, double weight, bool has_y, const VectorXd& d, const VectorXd& e,
+               const VectorXd& w) {
+    VectorXd one_d(d_ + 1);
+    one_d << 1.0, d;
+    stats_.xx[slot] += weight * one_d * one_d.transpose();
+    if (!has_y) return;
+    VectorXd we(r_ + m_);
+    we << w, e;
+    stats_.wy[slot] += weight * we * we.transpose();
+    stats_.rows_y[slot] += weight;
+  }
+
+  // E[v v'] exceeds E[v] E[v]' by the covariance of what was completed; a draw has none.
+  void add_completion_covariance(const Pattern& p) {
+    if (Rule::draws) return;
+    for (std::size_t k = 0; k < completions_.size(); ++k) {
+      const Completion& c = completions_[k];
+      stats_.xx[k].bottomRightCorner(d_, d_) += c.weight * c.to_x * c.cov * c.to_x.transpose();
+      if (!p.has_y) continue;
+      MatrixXd to_wy(r_ + m_, c.cov.cols());
+      to_wy << c.to_w, c.to_y;
+      stats_.wy[k] += c.weight * to_wy * c.cov * to_wy.transpose();
+    }
+  }
+
+  const Data& data_;
+  const std::vector<Kernel>& kernels_;
+  Rule rule_;
+  const int k_, d_, r_, m_;
+  Block x_, w_, y_, deviation_, residual_, scores_, ones_, scratch_;
+  std::vector<std::vector<double>> packed_x_, packed_y_, packed_w_;
+  std::vector<Completion> completions_;
+  Stats stats_;
+};
+
+template <class Rule>
+Stats local_pass(const Data& data, const std::vector<Kernel>& kernels, Range range, Rule rule) {
+  return LocalPass<Rule>(data, kernels, rule).run(range);
+}
+
+// Rows per task of a parallel sum: many blocks, few enough that 1e5 rows feed two threads.
+constexpr Index kChunk = 64 * kBlock;
+
+}  // namespace cwm
+}  // namespace mixology
