@@ -1,9 +1,16 @@
 // Several starts: each gets a short run, the best goes on. The answer depends on the order of the
 // starts (ties go to the earlier) and not on the number of threads.
+//
+// A model may supply `bool degenerate(const State&) const`: a state whose objective says nothing
+// (a component on a single point). Such a state is taken only when there is no other.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "engine/ascent.h"
@@ -12,8 +19,34 @@ namespace mixology {
 
 struct StartsReport {
   std::vector<double> objective;  // after the short run; -inf for a start that failed
+  std::vector<bool> degenerate;
   int chosen = 0;
 };
+
+template <class Model, class = void>
+struct has_degenerate : std::false_type {};
+template <class Model>
+struct has_degenerate<Model, std::void_t<decltype(std::declval<const Model&>().degenerate(
+                                 std::declval<const typename Model::State&>()))>>
+    : std::true_type {};
+
+template <class Model>
+bool is_degenerate(const Model& model, const typename Model::State& state) {
+  if constexpr (has_degenerate<Model>::value) return model.degenerate(state);
+  return false;
+}
+
+// The starts from best to worst.
+inline std::vector<int> ranking(const StartsReport& report) {
+  std::vector<int> order(report.objective.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    const auto i = static_cast<std::size_t>(a), j = static_cast<std::size_t>(b);
+    if (report.degenerate[i] != report.degenerate[j]) return bool(report.degenerate[j]);
+    return report.objective[i] > report.objective[j];
+  });
+  return order;
+}
 
 // Replaces `starts` by where their short runs end and says which is best.
 template <class Model>
@@ -21,6 +54,7 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
                         AscentOptions options, Executor& executor, Monitor& monitor) {
   StartsReport report;
   report.objective.assign(starts.size(), -std::numeric_limits<double>::infinity());
+  std::vector<char> degenerate(starts.size(), 0);  // not vector<bool>: written by several threads
   options.max_iterations = options.short_iterations;
   executor.run(
       static_cast<Index>(starts.size()),
@@ -29,14 +63,41 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
         const auto slot = static_cast<std::size_t>(i);
         Trace trace = Ascent<Model>(model, starts[slot], options, serial, monitor).run();
         if (std::isfinite(trace.last())) report.objective[slot] = trace.last();
+        degenerate[slot] = is_degenerate(model, starts[slot]);
       },
       monitor);
-  for (std::size_t i = 1; i < starts.size(); ++i) {
-    if (report.objective[i] > report.objective[static_cast<std::size_t>(report.chosen)]) {
-      report.chosen = static_cast<int>(i);
-    }
-  }
+  report.degenerate.assign(degenerate.begin(), degenerate.end());
+  report.chosen = ranking(report).front();
   return report;
+}
+
+// Short runs, then the whole climb from the best start, or from the next best (four at most) when
+// that one ends degenerate. The chosen start's slot holds the final state.
+template <class Model>
+Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& starts,
+                        const AscentOptions& options, Executor& executor, Monitor& monitor,
+                        StartsReport& report) {
+  using Fit = std::pair<Trace, typename Model::State>;
+  if (starts.size() == 1) {
+    report.objective.assign(1, -std::numeric_limits<double>::infinity());
+    report.degenerate.assign(1, false);
+  } else {
+    report = short_runs(model, starts, options, executor, monitor);
+  }
+  std::vector<Fit> fits;
+  const std::vector<int> order = ranking(report);
+  for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 4); ++i) {
+    Fit fit{Trace(), starts[static_cast<std::size_t>(order[i])]};
+    fit.first = Ascent<Model>(model, fit.second, options, executor, monitor).run();
+    const bool good = !is_degenerate(model, fit.second) || monitor.stopped();
+    if (good || i == 0) {  // the first stands when all are degenerate
+      report.chosen = order[i];
+      fits.assign(1, std::move(fit));
+    }
+    if (good) break;
+  }
+  starts[static_cast<std::size_t>(report.chosen)] = std::move(fits.front().second);
+  return fits.front().first;
 }
 
 }  // namespace mixology

@@ -16,6 +16,7 @@
 #include <map>
 #include <numeric>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,7 @@ struct Data {
   MatrixXd basis;   // w~ = w basis
   MatrixXd slope;   // R x D: dw~ / dx~
   MatrixXd pooled;  // R x M: the regression over all rows, start and fallback of the components'
+  double jacobian = 0.0;  // log density of the user's data minus that of these
 
   Index n() const { return x.rows(); }
   Index d() const { return x.cols(); }
@@ -51,7 +53,7 @@ struct Data {
   Index m() const { return y.cols(); }
   Index row(Index i) const { return source.empty() ? i : source[static_cast<std::size_t>(i)]; }
 
-  // log density of the user's y and x minus that of y~ and x~, for a row of the pattern
+  // the same for one row of a pattern
   double log_jacobian(const Pattern& p) const {
     double out = -scale.array().log().sum();
     for (int j : p.x_missing) out += std::log(scale[j]);
@@ -182,6 +184,7 @@ inline Data make_data(const Ref<const MatrixXd>& x, const Ref<const MatrixXd>& w
     column = column.array().isNaN().select(0.0, column.array() / out.y_scale[j]);
   }
   out.pooled = detail::pooled_regression(out);
+  for (const Pattern& p : out.patterns) out.jacobian += double(p.rows.size()) * out.log_jacobian(p);
   return out;
 }
 

@@ -79,7 +79,9 @@ class Em {
   Stats update_local(State& state, Range range) const {
     return local_pass(data_, state.kernel, range, Softmax{});
   }
-  double objective(const State&, const Stats& stats) const { return stats.total; }
+  double objective(const State&, const Stats& stats) const {
+    return stats.total + data_.jacobian;
+  }
 
   void update_global(State& state, const Stats& stats) const {
     const double n = static_cast<double>(data_.n());

@@ -1,0 +1,56 @@
+// R entry points that fit cwm: unpack, call, pack.
+#include "rglue/cwm.h"
+
+using namespace mixology;
+
+namespace {
+
+// One state per start: given labels, or the model's own partitions.
+template <class Model>
+std::vector<typename Model::State> make_starts(const Model& model, const Rcpp::List& input,
+                                               int restarts, double seed) {
+  std::vector<typename Model::State> out;
+  if (!Rf_isNull(input["labels"])) {
+    const Rcpp::IntegerVector labels = input["labels"];
+    out.push_back(model.from_labels(cwm::read_labels(labels, model.data())));
+    return out;
+  }
+  if (model.k() == 1) restarts = 1;
+  for (int s = 0; s < restarts; ++s) {
+    out.push_back(model.from_labels(
+        cwm::starting_labels(model.data(), model.k(), s, static_cast<std::uint64_t>(seed))));
+  }
+  return out;
+}
+
+}  // namespace
+
+// [[Rcpp::export(rng = false)]]
+Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List control, double seed,
+                      int threads, Rcpp::List settings) {
+  const cwm::Data data = cwm::read_data(input);
+  const cwm::Em model(data, k, cwm::family_from(Rcpp::as<std::string>(input["family"])),
+                      equal_noise);
+  const EmOptions options = em_options(control);
+  TbbExecutor executor(threads);
+  RMonitor monitor(settings);
+  StartsReport report;
+  std::vector<cwm::Em::State> states;
+  Trace trace;
+  if (!Rf_isNull(input["state"])) {
+    const Rcpp::List saved = input["state"];
+    states.push_back(model.load(to_archive(saved)));
+    trace = run_em(model, states[0], options, executor, monitor,
+                   Rcpp::as<int>(input["iteration"]));
+  } else {
+    states = make_starts(model, input, options.restarts, seed);
+    trace = climb_from_starts(model, states, options, executor, monitor, report);
+  }
+  const cwm::Em::State& state = states[static_cast<std::size_t>(report.chosen)];
+  return Rcpp::List::create(
+      Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
+      Rcpp::Named("starts") = to_list(report),
+      Rcpp::Named("estimate") = to_list(cwm::to_archive(cwm::estimate(model, state))),
+      Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
+      Rcpp::Named("degenerate") = model.degenerate(state));
+}

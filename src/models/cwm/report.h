@@ -1,0 +1,99 @@
+// What a fit says, in the user's units.
+#pragma once
+
+#include "core/archive.h"
+#include "models/cwm/em.h"
+
+namespace mixology {
+namespace cwm {
+
+// One point estimate of the parameters; matrices side by side, one block of columns per component.
+struct Estimate {
+  VectorXd weight;
+  MatrixXd mean;        // D x K
+  MatrixXd covariance;  // D x (D K)
+  MatrixXd coef;        // R x (M K)
+  MatrixXd noise;       // M x (M K)
+};
+
+inline Estimate blank_estimate(const Data& data, int k) {
+  Estimate out;
+  out.weight.resize(k);
+  out.mean.resize(data.d(), k);
+  out.covariance.resize(data.d(), data.d() * k);
+  out.coef.resize(data.r(), data.m() * k);
+  out.noise.resize(data.m(), data.m() * k);
+  return out;
+}
+
+// Writes component k, given in the coordinates of `data`.
+inline void set_component(const Data& data, Index k, double weight, const VectorXd& mean,
+                          const MatrixXd& covariance, const MatrixXd& coef, const MatrixXd& noise,
+                          Estimate& out) {
+  const Index d = data.d(), m = data.m();
+  out.weight[k] = weight;
+  out.mean.col(k) = data.centre + data.scale.cwiseProduct(mean);
+  out.covariance.middleCols(k * d, d) =
+      data.scale.asDiagonal() * covariance * data.scale.asDiagonal();
+  out.coef.middleCols(k * m, m) = data.basis * coef * data.y_scale.asDiagonal();
+  out.noise.middleCols(k * m, m) =
+      data.y_scale.asDiagonal() * noise * data.y_scale.asDiagonal();
+}
+
+inline Estimate estimate(const Em& model, const Em::State& state) {
+  const Data& data = model.data();
+  Estimate out = blank_estimate(data, model.k());
+  const VectorXd weight = state.log_weight.array().exp();
+  for (int k = 0; k < model.k(); ++k) {
+    const auto slot = static_cast<std::size_t>(k);
+    const MatrixXd& spread = state.spread[slot].lower;
+    const MatrixXd& noise = state.noise[slot].lower;
+    set_component(data, k, weight[k] / weight.sum(), state.mean.col(k),
+                  spread * spread.transpose(), state.coef[slot], noise * noise.transpose(), out);
+  }
+  return out;
+}
+
+inline Archive to_archive(const Estimate& estimate) {
+  Archive out;
+  out.put("weight", estimate.weight);
+  out.put("mean", estimate.mean);
+  out.put("covariance", estimate.covariance);
+  out.put("coef", estimate.coef);
+  out.put("noise", estimate.noise);
+  return out;
+}
+
+// Responsibilities and log densities in the user's order of rows.
+struct Membership {
+  MatrixXd responsibility;
+  VectorXd log_density;
+};
+
+inline Membership membership(const Data& data, const std::vector<Kernel>& kernels,
+                             Executor& executor) {
+  Membership sorted;
+  sorted.responsibility.resize(data.n(), static_cast<Index>(kernels.size()));
+  sorted.log_density.resize(data.n());
+  Monitor unstoppable;
+  executor.run(
+      chunk_count(data.n(), kChunk),
+      [&](Index i) {
+        local_pass(data, kernels, chunk_range(i, kChunk, data.n()),
+                   KeepSoftmax{sorted.responsibility, sorted.log_density});
+      },
+      unstoppable);
+  for (const Pattern& p : data.patterns) {
+    sorted.log_density.segment(p.rows.begin, p.rows.size()).array() += data.log_jacobian(p);
+  }
+  if (data.source.empty()) return sorted;
+  Membership out = sorted;
+  for (Index i = 0; i < data.n(); ++i) {
+    out.responsibility.row(data.row(i)) = sorted.responsibility.row(i);
+    out.log_density[data.row(i)] = sorted.log_density[i];
+  }
+  return out;
+}
+
+}  // namespace cwm
+}  // namespace mixology

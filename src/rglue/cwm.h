@@ -1,0 +1,48 @@
+// What the entry points of cwm share: input lists, packed results.
+#pragma once
+
+#include "models/cwm.h"
+#include "rglue/archive.h"
+#include "rglue/executor.h"
+#include "rglue/fit.h"
+#include "rglue/monitor.h"
+#include "rglue/options.h"
+
+namespace mixology {
+namespace cwm {
+
+inline Eigen::Map<const MatrixXd> as_map(const Rcpp::NumericMatrix& a) {
+  return {a.begin(), a.nrow(), a.ncol()};
+}
+
+// `input`: x, w, y, link (matrices), family.
+inline Data read_data(const Rcpp::List& input) {
+  const Rcpp::NumericMatrix x = input["x"], w = input["w"], y = input["y"], link = input["link"];
+  const Family family = family_from(Rcpp::as<std::string>(input["family"]));
+  return make_data(as_map(x), as_map(w), as_map(y), as_map(link), spherical(family));
+}
+
+// Labels counted from 1, in the user's order of rows.
+inline Labels read_labels(const Rcpp::IntegerVector& given, const Data& data) {
+  Labels out(static_cast<std::size_t>(data.n()));
+  for (Index i = 0; i < data.n(); ++i) {
+    out[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(given[data.row(i)] - 1);
+  }
+  return out;
+}
+
+inline Rcpp::NumericMatrix to_matrix(const MatrixXd& a) {
+  Rcpp::NumericMatrix out(static_cast<int>(a.rows()), static_cast<int>(a.cols()));
+  std::copy(a.data(), a.data() + a.size(), out.begin());
+  return out;
+}
+
+inline Rcpp::List to_list(const Membership& m) {
+  return Rcpp::List::create(
+      Rcpp::Named("responsibility") = to_matrix(m.responsibility),
+      Rcpp::Named("log_density") =
+          Rcpp::NumericVector(m.log_density.data(), m.log_density.data() + m.log_density.size()));
+}
+
+}  // namespace cwm
+}  // namespace mixology
