@@ -1,4 +1,6 @@
 // R entry points that fit cwm: unpack, call, pack.
+#include "engine/em.h"
+#include "engine/multistart.h"
 #include "rglue/cwm.h"
 
 using namespace mixology;
@@ -37,20 +39,22 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
   StartsReport report;
   std::vector<cwm::Em::State> states;
   Trace trace;
+  AscentProgress progress;
   if (!Rf_isNull(input["state"])) {
     const Rcpp::List saved = input["state"];
     states.push_back(model.load(to_archive(saved)));
-    trace = run_em(model, states[0], options, executor, monitor,
-                   Rcpp::as<int>(input["iteration"]));
+    progress = cwm::read_progress(input);
+    trace = run_em(model, states[0], options, executor, monitor, &progress);
   } else {
     states = make_starts(model, input, options.restarts, seed);
-    trace = climb_from_starts(model, states, options, executor, monitor, report);
+    trace = climb_from_starts(model, states, options, executor, monitor, report, progress);
   }
   const cwm::Em::State& state = states[static_cast<std::size_t>(report.chosen)];
   return Rcpp::List::create(
       Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
+      Rcpp::Named("memory") = to_list(progress.memory),
       Rcpp::Named("starts") = to_list(report),
-      Rcpp::Named("estimate") = to_list(cwm::to_archive(cwm::estimate(model, state))),
+      Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
       Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
       Rcpp::Named("degenerate") = model.degenerate(state));
 }

@@ -76,7 +76,7 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
 template <class Model>
 Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& starts,
                         const AscentOptions& options, Executor& executor, Monitor& monitor,
-                        StartsReport& report) {
+                        StartsReport& report, AscentProgress& progress) {
   using Fit = std::pair<Trace, typename Model::State>;
   if (starts.size() == 1) {
     report.objective.assign(1, -std::numeric_limits<double>::infinity());
@@ -88,10 +88,12 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
   const std::vector<int> order = ranking(report);
   for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 4); ++i) {
     Fit fit{Trace(), starts[static_cast<std::size_t>(order[i])]};
-    fit.first = Ascent<Model>(model, fit.second, options, executor, monitor).run();
+    AscentProgress here;
+    fit.first = Ascent<Model>(model, fit.second, options, executor, monitor).run(&here);
     const bool good = !is_degenerate(model, fit.second) || monitor.stopped();
     if (good || i == 0) {  // the first stands when all are degenerate
       report.chosen = order[i];
+      progress = std::move(here);
       fits.assign(1, std::move(fit));
     }
     if (good) break;

@@ -31,6 +31,12 @@ inline Labels read_labels(const Rcpp::IntegerVector& given, const Data& data) {
   return out;
 }
 
+// Where a stopped climb stood.
+inline AscentProgress read_progress(const Rcpp::List& input) {
+  const Rcpp::List memory = input["memory"];
+  return {Rcpp::as<int>(input["iteration"]), to_archive(memory)};
+}
+
 inline Rcpp::NumericMatrix to_matrix(const MatrixXd& a) {
   Rcpp::NumericMatrix out(static_cast<int>(a.rows()), static_cast<int>(a.cols()));
   std::copy(a.data(), a.data() + a.size(), out.begin());

@@ -109,13 +109,15 @@ inline void group_rows(const Ref<const MatrixXd>& x, const Ref<const MatrixXd>& 
   }
 }
 
-inline MatrixXd gather(const Ref<const MatrixXd>& a, const std::vector<Index>& source) {
-  if (source.empty()) return a;
-  MatrixXd out(a.rows(), a.cols());
+inline MatrixXd gather(const Ref<const MatrixXd>& a, const std::vector<Index>& rows) {
+  MatrixXd out(static_cast<Index>(rows.size()), a.cols());
   for (Index j = 0; j < a.cols(); ++j) {
-    for (Index i = 0; i < a.rows(); ++i) out(i, j) = a(source[static_cast<std::size_t>(i)], j);
+    for (Index i = 0; i < out.rows(); ++i) out(i, j) = a(rows[static_cast<std::size_t>(i)], j);
   }
   return out;
+}
+inline MatrixXd reorder(const Ref<const MatrixXd>& a, const std::vector<Index>& source) {
+  return source.empty() ? MatrixXd(a) : gather(a, source);
 }
 
 // Each linear regression on the rows that have the response.
@@ -146,9 +148,9 @@ inline Data make_data(const Ref<const MatrixXd>& x, const Ref<const MatrixXd>& w
   Data out;
   const Index n = x.rows(), d = x.cols(), r = w.cols(), m = y.cols();
   detail::group_rows(x, y, out);
-  out.x = detail::gather(x, out.source);
-  out.w = detail::gather(w, out.source);
-  out.y = detail::gather(y, out.source);
+  out.x = detail::reorder(x, out.source);
+  out.w = detail::reorder(w, out.source);
+  out.y = detail::reorder(y, out.source);
   out.centre.resize(d);
   out.scale.resize(d);
   for (Index j = 0; j < d; ++j) {

@@ -54,7 +54,7 @@ inline Estimate estimate(const Em& model, const Em::State& state) {
   return out;
 }
 
-inline Archive to_archive(const Estimate& estimate) {
+inline Archive pack(const Estimate& estimate) {
   Archive out;
   out.put("weight", estimate.weight);
   out.put("mean", estimate.mean);
