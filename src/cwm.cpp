@@ -45,6 +45,10 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
     states.push_back(model.load(to_archive(saved)));
     progress = cwm::read_progress(input);
     trace = run_em(model, states[0], options, executor, monitor, &progress);
+  } else if (!Rf_isNull(input["values"])) {
+    const Rcpp::List values = input["values"];
+    states.push_back(cwm::state_from(model, cwm::read_estimate(values)));
+    trace = run_em(model, states[0], options, executor, monitor, &progress);
   } else {
     states = make_starts(model, input, options.restarts, seed);
     trace = climb_from_starts(model, states, options, executor, monitor, report, progress);
@@ -56,5 +60,7 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
       Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
       Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
-      Rcpp::Named("degenerate") = model.degenerate(state));
+      Rcpp::Named("degenerate") = model.degenerate(state),
+      Rcpp::Named("deficient") = Rcpp::wrap(state.deficient),
+      Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)));
 }

@@ -31,6 +31,19 @@ inline Labels read_labels(const Rcpp::IntegerVector& given, const Data& data) {
   return out;
 }
 
+// weight, mean, covariance, coef, noise; matrices side by side.
+inline Estimate read_estimate(const Rcpp::List& values) {
+  const Archive a = to_archive(values);
+  return {a.vector("weight"), a.matrix("mean"), a.matrix("covariance"), a.matrix("coef"),
+          a.matrix("noise")};
+}
+
+inline std::vector<bool> noise_at_floor(const Em::State& state) {
+  std::vector<bool> out;
+  for (const Factor& f : state.noise) out.push_back(f.at_floor);
+  return out;
+}
+
 // Where a stopped climb stood.
 inline AscentProgress read_progress(const Rcpp::List& input) {
   const Rcpp::List memory = input["memory"];

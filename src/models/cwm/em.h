@@ -63,6 +63,7 @@ class Em {
     std::vector<Factor> noise;   // covariance of y given x
     std::vector<Kernel> kernel;  // the same as quadratic forms
     VectorXd rows, rows_y;       // responsibilities that the parameters rest on
+    std::vector<bool> deficient;  // coefficients that the rows do not determine
   };
   using Stats = cwm::Stats;
 
@@ -161,8 +162,9 @@ class Em {
       out.put("spread" + id, state.spread[slot].lower);
       out.put("coef" + id, state.coef[slot]);
       out.put("noise" + id, state.noise[slot].lower);
-      out.put("at_floor" + id, VectorXd(Eigen::Vector2d(state.spread[slot].at_floor,
-                                                        state.noise[slot].at_floor)));
+      out.put("flags" + id, VectorXd(Eigen::Vector3d(state.spread[slot].at_floor,
+                                                        state.noise[slot].at_floor,
+                                                        state.deficient[slot])));
     }
     return out;
   }
@@ -178,8 +180,9 @@ class Em {
       state.spread[slot] = factor_from_lower(archive.matrix("spread" + id));
       state.coef[slot] = archive.matrix("coef" + id);
       state.noise[slot] = factor_from_lower(archive.matrix("noise" + id));
-      state.spread[slot].at_floor = archive.vector("at_floor" + id)[0] != 0.0;
-      state.noise[slot].at_floor = archive.vector("at_floor" + id)[1] != 0.0;
+      state.spread[slot].at_floor = archive.vector("flags" + id)[0] != 0.0;
+      state.noise[slot].at_floor = archive.vector("flags" + id)[1] != 0.0;
+      state.deficient[slot] = archive.vector("flags" + id)[2] != 0.0;
     }
     refresh(state);
     return state;
@@ -197,6 +200,7 @@ class Em {
     state.noise.assign(k, factor_from_lower(MatrixXd::Identity(m, m)));
     state.rows = VectorXd::Constant(k_, double(data_.n()) / k_);
     state.rows_y = state.rows;
+    state.deficient.assign(k, false);
     refresh(state);
     return state;
   }
@@ -234,6 +238,7 @@ class Em {
     const Correction fit = solve_regression(wy.topLeftCorner(r, r), wy.topRightCorner(r, m), coef,
                                             data_.pooled);
     coef += fit.step;
+    state.deficient[static_cast<std::size_t>(k)] = fit.deficient;
     return residual_scatter(wy, fit.step);
   }
 

@@ -54,6 +54,28 @@ inline Estimate estimate(const Em& model, const Em::State& state) {
   return out;
 }
 
+// The inverse of estimate().
+inline Em::State state_from(const Em& model, const Estimate& e) {
+  const Data& data = model.data();
+  const Index d = data.d(), m = data.m();
+  const VectorXd unit_x = data.scale.cwiseInverse(), unit_y = data.y_scale.cwiseInverse();
+  Em::State state = model.blank();
+  state.log_weight = (e.weight / e.weight.sum()).array().max(1e-300).log();
+  for (int k = 0; k < model.k(); ++k) {
+    const auto slot = static_cast<std::size_t>(k);
+    state.mean.col(k) = (e.mean.col(k) - data.centre).cwiseProduct(unit_x);
+    state.spread[slot] = factor_covariance(
+        project(unit_x.asDiagonal() * e.covariance.middleCols(k * d, d) * unit_x.asDiagonal(),
+                model.family()));
+    if (m > 0) state.coef[slot] = data.basis.partialPivLu().solve(e.coef.middleCols(k * m, m)) *
+                       unit_y.asDiagonal();
+    state.noise[slot] = factor_covariance(unit_y.asDiagonal() * e.noise.middleCols(k * m, m) *
+                                          unit_y.asDiagonal());
+  }
+  model.refresh(state);
+  return state;
+}
+
 inline Archive pack(const Estimate& estimate) {
   Archive out;
   out.put("weight", estimate.weight);

@@ -1,0 +1,397 @@
+# Input of cwm(): formulas, matrices and experiments as numeric matrices that the engines can use.
+
+# list(x, w, y: matrices; link: which columns of w are plain copies of columns of x; rows: names;
+# design, cluster: designs or NULL; slim: what is kept of them in a fit)
+cwm_formula_input <- function(formula, data, cluster, na_x) {
+  check_cwm_data(data)
+  if (inherits(formula, "formula")) formula <- expand_dot(formula, data)
+  design <- new_design(formula, data, "cwm")
+  if (!is.null(stats::model.offset(design$frame))) {
+    abort_arg("cwm", "formula", "without offset()", "an offset", "subtracting it from the response")
+  }
+  cluster <- cluster %||% cwm_default_cluster(design)
+  cluster_design <- cwm_cluster_design(cluster, data, environment(formula))
+  y <- cwm_response(design)
+  w <- if (ncol(y) == 0) design$matrix[, 0, drop = FALSE] else design$matrix
+  slim <- list(formula = formula, design = slim_design(design),
+               cluster = slim_design(cluster_design))
+  input <- cwm_check_input(cluster_design$matrix, w, y, na_x)
+  input$design <- design
+  input$slim <- slim
+  input
+}
+
+check_cwm_data <- function(data) {
+  if (is.null(data) || is.data.frame(data)) return(invisible())
+  abort_arg("cwm", "data", "a data frame", describe_value(data),
+            if (is.matrix(data)) "as.data.frame(data)")
+}
+
+# `y ~ .` written out, so that the default clustering covariates are known.
+expand_dot <- function(formula, data) {
+  if (!"." %in% all.vars(formula)) return(formula)
+  out <- stats::formula(stats::terms(formula, data = data))
+  environment(out) <- environment(formula)
+  out
+}
+
+# The numeric covariates of the formula: a term that is one numeric column as it stands, of a term
+# with several columns (a spline) its variables.
+cwm_default_cluster <- function(design) {
+  terms <- stats::delete.response(design$terms)
+  variables <- as.list(attr(terms, "variables"))[-1]
+  wanted <- lapply(variables, function(v) {
+    column <- design$frame[[deparse1(v)]]
+    if (is.matrix(column)) return(all.vars(v))
+    if (is.numeric(column)) deparse1(v)
+  })
+  wanted <- unique(unlist(wanted))
+  text <- if (length(wanted) == 0) "~ 0" else paste("~", paste(wanted, collapse = " + "))
+  stats::as.formula(text, env = environment(design$formula))
+}
+
+cwm_cluster_design <- function(cluster, data, env) {
+  if (!inherits(cluster, "formula") || length(cluster) != 2) {
+    abort_arg("cwm", "cluster", "a one-sided formula", describe_value(cluster), "~ x1 + x2")
+  }
+  cluster <- stats::update(expand_dot(cluster, data), ~ . + 0)
+  if (length(all.vars(cluster)) == 0) {
+    rows <- if (is.null(data)) NULL else nrow(data)
+    return(list(matrix = matrix(0, rows %||% NA, 0), formula = cluster, empty = TRUE))
+  }
+  design <- new_design(cluster, data, "cwm", "cluster")
+  bad <- names(design$frame)[!vapply(design$frame, is.numeric, NA)]
+  if (length(bad) > 0) {
+    abort_arg("cwm", "cluster", "numeric covariates", sprintf("'%s' of class %s", bad[1],
+                                                              class(design$frame[[bad[1]]])[1]),
+              "using it in 'formula' only")
+  }
+  design
+}
+
+cwm_response <- function(design) {
+  y <- stats::model.response(design$frame)
+  if (is.null(y)) return(matrix(0, nrow(design$matrix), 0))
+  if (!is.numeric(y)) {
+    abort_arg("cwm", "formula", "with a numeric response", describe_value(y))
+  }
+  if (is.matrix(y)) {
+    colnames(y) <- colnames(y) %||% paste0("y", seq_len(ncol(y)))
+    return(y)
+  }
+  matrix(y, ncol = 1, dimnames = list(names(y), deparse1(design$formula[[2]])))
+}
+
+cwm_matrix_input <- function(x, y, cluster, na_x) {
+  if (!is.numeric(x)) abort_arg("cwm", "formula", "a numeric matrix", describe_value(x))
+  colnames(x) <- colnames(x) %||% paste0("x", seq_len(ncol(x)))
+  if (!is.null(y) && (!is.numeric(y) || NROW(y) != nrow(x))) {
+    abort_arg("cwm", "y", sprintf("numeric with %d rows, as the covariates", nrow(x)),
+              describe_value(y))
+  }
+  y <- if (is.null(y)) matrix(0, nrow(x), 0) else as.matrix(y)
+  if (ncol(y) > 0) colnames(y) <- colnames(y) %||% cwm_response_names(ncol(y))
+  chosen <- cwm_matrix_cluster(x, cluster)
+  w <- cbind(`(Intercept)` = rep(1, nrow(x)), x)
+  input <- cwm_check_input(x[, chosen, drop = FALSE], if (ncol(y) == 0) w[, 0] else w, y, na_x)
+  input$slim <- list(columns = colnames(x), cluster_columns = chosen)
+  input
+}
+
+cwm_response_names <- function(m) if (m == 1) "y" else paste0("y", seq_len(m))
+
+cwm_matrix_cluster <- function(x, cluster) {
+  if (is.null(cluster)) return(colnames(x))
+  known <- if (is.character(cluster)) all(cluster %in% colnames(x)) else
+    is.numeric(cluster) && all(cluster %in% seq_len(ncol(x)))
+  if (!known) {
+    abort_arg("cwm", "cluster", "names or positions of columns of the matrix",
+              describe_value(cluster))
+  }
+  if (is.character(cluster)) cluster else colnames(x)[cluster]
+}
+
+# ---- checks -----------------------------------------------------------------
+
+cwm_check_input <- function(x, w, y, na_x) {
+  n <- max(nrow(w), nrow(y), if (ncol(x) > 0) nrow(x), na.rm = TRUE)
+  if (ncol(x) == 0) x <- matrix(0, n, 0)
+  if (n == 0) abort_arg("cwm", "data", "at least one row of data", "none")
+  rows <- rownames(w) %||% rownames(x)
+  if (!is.null(rows) && identical(rows, as.character(seq_len(n)))) rows <- NULL
+  x <- cwm_plain(x)
+  w <- cwm_plain(w)
+  y <- cwm_plain(y)
+  cwm_check_finite(list(x, w, y), rows)
+  link <- cwm_link(x, w)
+  cwm_check_missing(x, w, link, na_x, rows)
+  cwm_check_columns(x, w, y)
+  list(x = x, w = w, y = y, link = link, rows = rows)
+}
+
+cwm_plain <- function(a) {
+  matrix(as.double(a), nrow(a), ncol(a), dimnames = if (ncol(a) > 0) list(NULL, colnames(a)))
+}
+
+cwm_name_rows <- function(bad, rows) {
+  shown <- utils::head(bad, 5)
+  label <- if (is.null(rows)) shown else rows[shown]
+  paste0(plural_rows(length(bad)), " ", toString(label), if (length(bad) > 5) ", ...")
+}
+plural_rows <- function(n) if (n == 1) "row" else sprintf("%d rows:", n)
+
+cwm_check_finite <- function(matrices, rows) {
+  for (a in matrices) {
+    bad <- which(rowSums(is.infinite(a)) > 0)
+    if (length(bad) > 0) {
+      column <- colnames(a)[which(is.infinite(a[bad[1], ]))[1]]
+      abort_arg("cwm", "data", "finite", sprintf("Inf in '%s' (%s)", column,
+                                                 cwm_name_rows(bad, rows)))
+    }
+  }
+}
+
+# link[j, l] = 1 where column j of w is column l of x.
+cwm_link <- function(x, w) {
+  link <- matrix(0, ncol(w), ncol(x))
+  for (l in seq_len(ncol(x))) {
+    for (j in which(colnames(w) == colnames(x)[l])) {
+      link[j, l] <- isTRUE(all.equal(w[, j], x[, l]))
+    }
+  }
+  link
+}
+
+cwm_check_missing <- function(x, w, link, na_x, rows) {
+  gone <- rowSums(is.na(x)) + rowSums(is.na(w)) > 0
+  if (!any(gone)) return(invisible())
+  if (na_x == "fail") {
+    abort_arg("cwm", "data", "complete in the covariates",
+              paste("NA in", cwm_name_rows(which(gone), rows)),
+              "na_x = \"marginalise\", or dropping them")
+  }
+  linked <- rowSums(link) > 0
+  stuck <- which(colSums(is.na(w)) > 0 & !linked)
+  if (length(stuck) > 0) {
+    abort_arg("cwm", "data", "complete in covariates that are not plain clustering covariates",
+              sprintf("NA in '%s'", colnames(w)[stuck[1]]), "dropping those rows")
+  }
+}
+
+cwm_check_columns <- function(x, w, y) {
+  for (what in list(x, y)) {
+    for (j in seq_len(ncol(what))) {
+      seen <- what[!is.na(what[, j]), j]
+      if (length(seen) == 0) {
+        abort_arg("cwm", "data", "observed somewhere in every column",
+                  sprintf("only NA in '%s'", colnames(what)[j]))
+      }
+      if (nrow(what) > 1 && max(seen) - min(seen) <= 1e-13 * max(abs(seen))) {
+        abort_arg("cwm", "data", "varying in every clustering covariate and response",
+                  sprintf("the constant column '%s'", colnames(what)[j]), "leaving it out")
+      }
+    }
+  }
+  complete <- rowSums(is.na(w)) == 0
+  if (ncol(w) > 0) cwm_check_rank(w[complete, , drop = FALSE])
+}
+
+cwm_check_rank <- function(w) {
+  q <- qr(w)
+  if (q$rank == ncol(w)) return(invisible())
+  alias <- colnames(w)[q$pivot[(q$rank + 1):ncol(w)]]
+  if (nrow(w) < ncol(w)) {
+    abort_arg("cwm", "data", sprintf("of at least %d rows for %d regression covariates", ncol(w),
+                                     ncol(w)), sprintf("%d", nrow(w)))
+  }
+  abort_arg("cwm", "formula", "of linearly independent covariates",
+            sprintf("'%s', which the others determine", alias[1]), "leaving it out")
+}
+
+# Full covariances need clustering covariates that are linearly independent.
+cwm_check_spread <- function(x, covariance) {
+  full <- covariance %in% c("EEE", "VVV")
+  if (!any(full) || ncol(x) < 2) return(invisible())
+  complete <- x[rowSums(is.na(x)) == 0, , drop = FALSE]
+  q <- qr(scale(complete, scale = FALSE), tol = 1e-9)
+  if (q$rank == ncol(x)) return(invisible())
+  alias <- colnames(x)[q$pivot[q$rank + 1]]
+  abort_arg("cwm", "cluster", paste("of linearly independent covariates for covariance =",
+                                    dQuote(covariance[full][1], FALSE)),
+            sprintf("'%s', which the others determine", alias),
+            "leaving it out, or covariance = \"VVI\"")
+}
+
+cwm_check_k <- function(k, method, input) {
+  k <- k %||% switch(method, em = cwm_default_k(input), vb = 10, gibbs = 6)
+  if (!is.numeric(k) || length(k) == 0) {
+    abort_arg("cwm", "k", "whole numbers of at least 1", describe_value(k))
+  }
+  if (method != "em" && length(k) > 1) {
+    abort_arg("cwm", "k", sprintf("one number for method = \"%s\"", method),
+              sprintf("%d values", length(k)), "the largest: components that are not needed empty")
+  }
+  for (one in k) check_count(one, "cwm", "k", upper = 250)
+  k <- sort(unique(as.integer(k)))
+  cwm_check_rows_per_cluster(max(k), method, input)
+  k
+}
+
+cwm_default_k <- function(input) seq_len(max(1, min(6, cwm_most_clusters(input))))
+
+cwm_most_clusters <- function(input) {
+  columns <- if (ncol(input$x) > 0) ncol(input$x) else ncol(input$w)
+  nrow(input$x) %/% (columns + 1)
+}
+
+cwm_check_rows_per_cluster <- function(k, method, input) {
+  if (k == 1) return(invisible())
+  n <- nrow(input$x)
+  distinct <- nrow(unique(cbind(input$x, input$w, input$y)))
+  if (k > distinct) {
+    abort_arg("cwm", "k", sprintf("at most %d, the number of distinct rows", distinct), k)
+  }
+  if (method == "em" && k > cwm_most_clusters(input)) {
+    abort_arg("cwm", "k", sprintf("at most %d for %d rows", cwm_most_clusters(input), n), k,
+              "fewer clusters, or method = \"vb\"")
+  }
+}
+
+cwm_check_covariance <- function(covariance, spec, input) {
+  families <- c("EII", "VII", "EEI", "VVI", "EEE", "VVV")
+  if (!is.character(covariance) || length(covariance) == 0) {
+    abort_arg("cwm", "covariance", paste("among", toString(dQuote(families, FALSE))),
+              describe_value(covariance))
+  }
+  covariance <- unique(covariance)
+  for (one in covariance) check_choice(one, families, "cwm", "covariance")
+  if (spec$method != "em" && (!identical(covariance, "VVV") || spec$noise != "free")) {
+    arg <- if (identical(covariance, "VVV")) "noise" else "covariance"
+    abort_arg("cwm", arg, sprintf("\"%s\" for method = \"%s\"",
+                                  if (arg == "noise") "free" else "VVV", spec$method),
+              if (arg == "noise") spec$noise else toString(covariance), "method = \"em\"")
+  }
+  if (ncol(input$x) == 0) covariance <- covariance[length(covariance)]
+  cwm_check_spread(input$x, covariance)
+  covariance
+}
+
+# ---- starts -----------------------------------------------------------------
+
+cwm_start <- function(control, spec, input) {
+  start <- control$start
+  if (is.null(start) || !is.null(control$resumed)) return(NULL)
+  must <- sprintf("cluster labels (one per row, 1 to k), an earlier fit%s",
+                  if (spec$method == "em") ", or a list of starting values" else "")
+  if (length(spec$k) > 1) abort_arg("cwm", "k", "one number when a start is given", "several")
+  if (inherits(start, "mixology_checkpoint")) start <- start$fit
+  if (inherits(start, "cwm")) return(cwm_start_fit(start, spec, input))
+  if (is.list(start) && spec$method == "em") return(cwm_start_values(start, spec, input))
+  if (is.factor(start)) start <- as.integer(start)
+  if (!is.numeric(start) || length(start) != nrow(input$x)) {
+    abort_arg("cwm", "start", must, describe_value(start))
+  }
+  if (anyNA(start) || any(start < 1 | start > spec$k | start != round(start))) {
+    abort_arg("cwm", "start", sprintf("labels from 1 to %d", spec$k),
+              sprintf("labels from %s to %s", min(start), max(start)))
+  }
+  list(labels = as.integer(start))
+}
+
+cwm_start_fit <- function(start, spec, input) {
+  if (start$k != spec$k && spec$method == "em") {
+    abort_arg("cwm", "start", sprintf("a fit with k = %d", spec$k), sprintf("k = %d", start$k))
+  }
+  if (spec$method == "em") return(cwm_start_values(start$estimate, spec, input))
+  if (length(start$clusters) != nrow(input$x)) {
+    abort_arg("cwm", "start", "a fit of the same rows", sprintf("%d rows", length(start$clusters)))
+  }
+  list(labels = unname(start$clusters))
+}
+
+cwm_start_values <- function(values, spec, input) {
+  names <- c("weights", "means", "covariances", "coefficients", "noise")
+  lacking <- setdiff(names, names(values))
+  k <- spec$k
+  sizes <- c(k, ncol(input$x), ncol(input$w), ncol(input$y))
+  if (length(lacking) > 0) {
+    abort_arg("cwm", "start", paste("a list of", toString(names)),
+              sprintf("no '%s'", lacking[1]))
+  }
+  raw <- cwm_core_values(values)
+  ok <- length(raw$weight) == k && all(dim(raw$mean) == sizes[c(2, 1)]) &&
+    all(dim(raw$covariance) == c(sizes[2], sizes[2] * k)) &&
+    all(dim(raw$coef) == c(sizes[3], sizes[4] * k)) &&
+    all(dim(raw$noise) == c(sizes[4], sizes[4] * k)) && all(is.finite(unlist(raw)))
+  if (!ok) {
+    abort_arg("cwm", "start", "values of the shapes of fit$estimate", "other shapes")
+  }
+  list(values = raw)
+}
+
+# The estimate's arrays as the engines have them: side by side, one block per component.
+cwm_core_values <- function(values) {
+  k <- length(values$weights)
+  side_by_side <- function(a) matrix(as.double(a), NROW(a))
+  list(weight = as.double(values$weights), mean = matrix(as.double(t(values$means)), ncol = k),
+       covariance = side_by_side(values$covariances),
+       coef = do.call(cbind, unname(lapply(values$coefficients, as.matrix))),
+       noise = side_by_side(values$noise))
+}
+
+# ---- experiments ------------------------------------------------------------
+
+# Cells as rows: reduced dimensions for the clusters, genes or colData columns for the regression.
+cwm_se_frame <- function(se, response, covariates, reduced, dims, assay) {
+  space <- cwm_reduced_space(se, reduced, dims)
+  covariates <- covariates %||% colnames(space)
+  columns <- setdiff(c(response, covariates), colnames(space))
+  extra <- lapply(columns, cwm_se_column, se = se, assay = assay)
+  frame <- cbind(as.data.frame(space),
+                 as.data.frame(stats::setNames(extra, columns), optional = TRUE))
+  rownames(frame) <- colnames(se)
+  quoted <- function(names) paste(sprintf("`%s`", names), collapse = " + ")
+  left <- if (length(response) > 1) {
+    sprintf("cbind(%s)", paste(sprintf("`%s` = `%s`", response, response), collapse = ", "))
+  } else if (length(response) == 1) sprintf("`%s`", response) else ""
+  right <- if (length(response) == 0) "1" else quoted(covariates)
+  list(frame = frame, formula = stats::as.formula(paste(left, "~", right), env = baseenv()),
+       cluster = stats::as.formula(paste("~", quoted(colnames(space))), env = baseenv()))
+}
+
+cwm_reduced_space <- function(se, reduced, dims) {
+  check_installed("SingleCellExperiment", "cwm", "clusters of cells by reduced dimensions")
+  if (!methods::is(se, "SingleCellExperiment")) {
+    abort_arg("cwm", "formula", "a SingleCellExperiment with reduced dimensions", class(se)[1],
+              "the formula interface with colData as 'data'")
+  }
+  have <- SingleCellExperiment::reducedDimNames(se)
+  if (length(have) == 0) {
+    abort_arg("cwm", "reduced", "the name of reduced dimensions", "an object that has none")
+  }
+  reduced <- check_choice(reduced %||% have[1], have, "cwm", "reduced")
+  space <- SingleCellExperiment::reducedDim(se, reduced)
+  dims <- check_count(dims, "cwm", "dims", upper = ncol(space))
+  space <- as.matrix(space)[, seq_len(dims), drop = FALSE]
+  colnames(space) <- make.names(colnames(space) %||% paste0(reduced, seq_len(dims)))
+  space
+}
+
+cwm_se_column <- function(name, se, assay) {
+  cells <- se_cells(se)
+  if (name %in% names(cells)) return(cells[[name]])
+  if (name %in% rownames(se)) return(as.double(se_assay(se, assay, "cwm")[name, ]))
+  abort_arg("cwm", "response", "names of columns of colData or of rows of the assay",
+            sprintf("\"%s\"", name), closest_name(name, c(names(cells), rownames(se))))
+}
+
+result_columns.cwm <- function(fit) {
+  out <- data.frame(cluster = unname(fit$clusters),
+                    probability = apply(fit$responsibilities, 1, max))
+  if (!is.null(fit$fitted_values)) {
+    fitted <- as.data.frame(fit$fitted_values, row.names = NULL, optional = TRUE)
+    names(fitted) <- paste0("fitted_", colnames(fit$fitted_values))
+    out <- cbind(out, fitted)
+  }
+  list(row = NULL, col = out, metadata = NULL)
+}

@@ -1,0 +1,360 @@
+# cwm: a Gaussian mixture with a regression inside each cluster.
+
+# ---- the fitting function ---------------------------------------------------
+
+#' Clusters with a regression inside each (cluster-weighted model)
+#'
+#' Fits \eqn{p(x, y) = \sum_k \pi_k\, N(x; \mu_k, \Sigma_k)\, N(y; \Theta_k' w, \Psi_k)}: covariates
+#' `x` that form clusters, and one or more responses `y` whose regression on covariates `w` differs
+#' between the clusters. The clusters and the regressions are learned together, so that clusters
+#' may differ in where their covariates lie, in their slopes, or in both.
+#'
+#' @section The three engines:
+#' `"em"`: maximum likelihood. `k` and `covariance` may be vectors; the pair with the smallest BIC
+#' is kept and `glance(fit, all = TRUE)` lists them all. `"vb"`: variational Bayes under
+#' [cwm_prior()]; components that the data do not need empty themselves and are dropped, so `k` is
+#' an upper bound. `"gibbs"`: Gibbs sampling under the same prior, with a Dirichlet on `k` weights
+#' or a Dirichlet process truncated at `k` sticks; draws are relabelled to agree with a reference
+#' partition. `"vb"` and `"gibbs"` have `covariance = "VVV"` and `noise = "free"` only.
+#'
+#' @section What is assumed, and what is done where data fall short:
+#' * Missing responses: the row still informs its cluster; observed responses of the same row are
+#'   used. Missing covariates are an error that names the rows, unless `na_x = "marginalise"`: then
+#'   a missing clustering covariate is integrated out, which needs it to enter the regression as it
+#'   is (not inside a spline or an interaction) or not at all.
+#' * Eigenvalues of every covariance are at least 1e-10 times the pooled variance (a standard
+#'   deviation of 1e-5 of the pooled one). The likelihood stays bounded: a regression without noise
+#'   fits and reports that floor. A solution in which a component has shrunk onto a point or a
+#'   plane is taken only when no start leads elsewhere, with a warning.
+#' * A coefficient that a cluster's rows do not determine (a factor level absent from it) takes the
+#'   value of the regression over all rows; its standard error is `NA`.
+#' * Constant or linearly dependent columns, `k` above the number of distinct rows, and fewer than
+#'   `k (D + 1)` rows are errors.
+#'
+#' Standard errors of an EM fit come from the observed information (Louis 1982), at the maximum and
+#' for given `k`; for parameters at the floor they are `NA`. Rows that lack some of their values
+#' enter it by the square of their score.
+#'
+#' @section Prediction:
+#' `predict(fit, newdata, type)`: `"response"` the mean of `p(y | x)`, which mixes the
+#' regressions by `p(k | x)`; `"interval"` its quantiles, found as roots of the mixture's
+#' distribution function (a matrix `fit, lwr, upr` as from `predict.lm`; for several responses a
+#' list of them), never a normal approximation; `"density"` `p(y | x)` at the response in `newdata`
+#' (`p(x)` for a model without response; `log = TRUE` for logarithms); `"cluster"` and `"prob"`
+#' given the covariates and whatever responses `newdata` has; `"draws"` `draws` values of
+#' `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit averages
+#' over its draws (200 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
+#' `fitted()` is `type = "response"` on the training data.
+#'
+#' @section Plots:
+#' `plot(fit, type)`: `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and
+#' where there is a response its regression lines; `"bands"` (needs `data`) the predictive mean and
+#' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
+#' share a cluster (Gibbs); `"trace"`.
+#'
+#' @param formula `y ~ w1 + w2`, `cbind(y1, y2) ~ w`, or `~ 1` for no response (a Gaussian mixture).
+#'   Factors, interactions and splines work as in [lm()]. Or a numeric matrix of covariates (rows
+#'   are observations), or a SummarizedExperiment.
+#' @param data A data frame.
+#' @param cluster One-sided formula of the clustering covariates, all numeric. Default: the numeric
+#'   covariates of `formula`. `~ 0`: none, a mixture of regressions.
+#' @param k Number of clusters, or several to choose from by BIC (EM). Default `1:6`; for `"vb"` the
+#'   largest number (default 10), for `"gibbs"` the number or the truncation (default 6).
+#' @param covariance Covariance families of `x`, as mclust names them: `"EII"`, `"VII"` (spherical,
+#'   equal or free), `"EEI"`, `"VVI"` (diagonal), `"EEE"`, `"VVV"` (full). Several: BIC chooses.
+#' @param noise `"free"`: each cluster has its own residual covariance; `"equal"`: one for all.
+#' @param method `"em"`, `"vb"` or `"gibbs"`.
+#' @param prior A [cwm_prior()], for `"vb"` and `"gibbs"`.
+#' @param na_x `"fail"` or `"marginalise"`; see below.
+#' @param std_errors Compute standard errors (EM)? They cost about as much as ten sweeps or more
+#'   where there are many parameters.
+#' @param control [em_control()], [vb_control()] or [gibbs_control()]. `start` takes cluster labels
+#'   (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights, means, covariances,
+#'   coefficients, noise` as in `fit$estimate`.
+#' @param seed Whole number; default drawn from R's generator, so that `set.seed()` governs.
+#' @param threads Threads; results do not depend on them. Default 2; see `?control`.
+#' @param verbose Show progress? Default in interactive use.
+#' @param BPPARAM A BiocParallel parameter object: candidates of `k` and `covariance` in parallel.
+#' @param y Responses, a vector or matrix (matrix interface). `NULL`: no response.
+#' @param response For a SummarizedExperiment: names of columns of `colData` or of rows (genes) of
+#'   the assay. `NULL`: no response.
+#' @param covariates For a SummarizedExperiment: regression covariates, names as for `response`.
+#'   Default: those of `dims`.
+#' @param reduced,dims For a SingleCellExperiment: which reduced dimensions cluster the cells, and
+#'   how many of them. Default the first in the object, 2.
+#' @param assay For a SummarizedExperiment: which assay has the genes.
+#' @param ... Further arguments: those of the formula method.
+#' @return A fit of class `cwm`; see [accessors]. `coef()`: a list of (covariates x responses)
+#'   matrices, one per cluster. `fit$estimate`: `weights`, `means` (clusters x covariates),
+#'   `covariances` and `noise` (arrays, clusters last), `coefficients`. `tidy()`: `component, part,
+#'   response, term, estimate, std.error`.
+#' @references
+#' Gershenfeld, Schoner and Metois (1999) Cluster-weighted modelling for time-series analysis.
+#' Nature 397:329 (the model). Ingrassia, Minotti and Vittadini (2012) Local statistical modeling
+#' via a cluster-weighted approach. Journal of Classification 29:363, equation 3. Bishop (2006)
+#' Pattern Recognition and Machine Learning, sections 9.2 and 10.2. Louis (1982) Finding the
+#' observed information matrix when using the EM algorithm. JRSS B 44:226.
+#' @seealso [cwm_prior()], [simulate_cwm()]
+#' @examples
+#' # four clusters whose slopes disagree
+#' set.seed(1)
+#' d <- simulate_cwm_forum(400)
+#' fit <- cwm(y ~ x1 + x2, d$data, k = 4, seed = 1)
+#' fit
+#' coef(fit)[[1]]
+#' table(clusters(fit), d$cluster)
+#' predict(fit, data.frame(x1 = 0, x2 = 0), type = "interval", level = .9)
+#' plot(fit, type = "clusters", data = d$data)
+#'
+#' # CO2 emissions and national product: two groups of countries, two slopes
+#' if (requireNamespace("mixtools", quietly = TRUE)) {
+#'   data("CO2data", package = "mixtools")
+#'   nations <- cwm(CO2 ~ GNP, CO2data, k = 1:3, covariance = c("EII", "VVV"), seed = 1)
+#'   glance(nations, all = TRUE)
+#' }
+#'
+#' # no response: a Gaussian mixture
+#' logLik(cwm(~ 1, faithful, cluster = ~ eruptions + waiting, k = 2, seed = 1))
+#' @export
+cwm <- function(formula, ...) UseMethod("cwm")
+
+#' @export
+cwm.default <- function(formula, ...) {
+  abort_arg("cwm", "formula", "a formula, a numeric matrix or a SummarizedExperiment",
+            describe_value(formula), "cwm(y ~ x, data, k = 2)")
+}
+
+#' @rdname cwm
+#' @export
+cwm.formula <- function(formula, data = NULL, cluster = NULL, k = NULL, covariance = "VVV",
+                        noise = c("free", "equal"), method = c("em", "vb", "gibbs"),
+                        prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
+                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
+                        BPPARAM = NULL, ...) {
+  check_no_dots(list(...), "cwm", names(formals()))
+  call <- match.call()
+  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
+  input <- cwm_formula_input(formula, data, cluster, na_x)
+  input$info <- c(describe_data(data %||% input$design$frame, c(nrow(input$x), ncol(input$x))),
+                  list(argument = "data"))
+  cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
+          verbose, BPPARAM)
+}
+
+#' @rdname cwm
+#' @export
+cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = NULL, covariance = "VVV",
+                       noise = c("free", "equal"), method = c("em", "vb", "gibbs"),
+                       prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
+                       control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
+                       BPPARAM = NULL, ...) {
+  check_no_dots(list(...), "cwm", names(formals()))
+  call <- match.call()
+  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
+  input <- cwm_matrix_input(formula, y, cluster, na_x)
+  input$info <- c(describe_data(formula), list(argument = "formula"))
+  cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
+          verbose, BPPARAM)
+}
+
+#' @rdname cwm
+#' @export
+cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL, reduced = NULL,
+                                     dims = 2, assay = NULL, ...) {
+  call <- match.call()
+  data <- cwm_se_frame(formula, response, covariates, reduced, dims, assay)
+  fit <- cwm(data$formula, data$frame, cluster = data$cluster, ...)
+  fit$call <- small_call(call)
+  fit$data_info <- c(describe_data(formula), list(argument = "formula"))
+  fit
+}
+
+# ---- bridge: checked input to numbers to a fit ------------------------------
+
+cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors, control, seed,
+                    threads, verbose, BPPARAM) {
+  method <- check_choice(method, c("em", "vb", "gibbs"), "cwm", "method")
+  noise <- check_choice(noise, c("free", "equal"), "cwm", "noise")
+  control <- resolve_control(control, method, "cwm")
+  resumed <- control$resumed
+  spec <- list(method = method, noise = noise, seed = resolve_seed(seed, "cwm"),
+               threads = resolve_threads(threads, "cwm"), control = control,
+               std_errors = check_flag(std_errors, "cwm", "std_errors"),
+               verbose = check_flag(verbose, "cwm", "verbose"))
+  spec$k <- cwm_check_k(if (is.null(resumed)) k else resumed$candidates_k, method, input)
+  spec$covariance <- cwm_check_covariance(if (is.null(resumed)) covariance else resumed$covariance,
+                                          spec, input)
+  spec$prior <- cwm_resolve_prior(prior, spec, input)
+  spec$start <- cwm_start(control, spec, input)
+  fit <- if (method == "em") cwm_choose(input, spec, call, BPPARAM) else {
+    cwm_one(input, spec, call, spec$k, spec$covariance)
+  }
+  cwm_warn_degenerate(fit)
+  warn_unconverged(fit)
+}
+
+# Every pair of k and covariance; the smallest BIC among the sound ones is kept.
+cwm_choose <- function(input, spec, call, BPPARAM) {
+  grid <- expand.grid(k = spec$k, covariance = spec$covariance, stringsAsFactors = FALSE)
+  if (nrow(grid) == 1) return(cwm_one(input, spec, call, grid$k, grid$covariance))
+  quick <- spec
+  quick$std_errors <- FALSE
+  one <- function(i) cwm_one(input, quick, call, grid$k[i], grid$covariance[i])
+  fits <- if (is.null(BPPARAM)) lapply(seq_len(nrow(grid)), one) else {
+    check_installed("BiocParallel", "cwm", "BPPARAM")
+    BiocParallel::bplapply(seq_len(nrow(grid)), one, BPPARAM = BPPARAM)
+  }
+  table <- do.call(rbind, lapply(fits, glance_row))
+  table$covariance <- grid$covariance
+  table$degenerate <- vapply(fits, function(fit) isTRUE(fit$degenerate), NA)
+  best <- order(table$degenerate, table$BIC)[1]
+  table$selected <- seq_len(nrow(grid)) == best
+  fit <- fits[[best]]
+  if (spec$std_errors) fit <- cwm_add_information(fit, input, spec)
+  fit$candidates <- table
+  fit
+}
+
+# One fit by any engine.
+cwm_one <- function(input, spec, call, k, covariance) {
+  raw <- switch(spec$method, em = cwm_run_em(input, spec, k, covariance),
+                vb = cwm_run_vb(input, spec, k), gibbs = cwm_run_gibbs(input, spec, k))
+  fit <- cwm_new(raw, input, spec, call, k, covariance)
+  if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
+  fit
+}
+
+cwm_core_input <- function(input, spec, covariance) {
+  resumed <- spec$control$resumed
+  list(x = input$x, w = input$w, y = input$y, link = input$link, family = covariance,
+       labels = spec$start$labels, values = spec$start$values, state = resumed$state$state,
+       memory = resumed$state$memory, iteration = resumed$state$iteration)
+}
+
+cwm_run_em <- function(input, spec, k, covariance) {
+  monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
+  raw <- cwm_fit_em(cwm_core_input(input, spec, covariance), k, spec$noise == "equal",
+                    spec$control, spec$seed, spec$threads, monitor)
+  raw$log_lik <- sum(raw$membership$log_density)
+  raw$df <- cwm_df(k, ncol(input$x), ncol(input$w), ncol(input$y), covariance, spec$noise)
+  raw
+}
+
+# Free parameters.
+cwm_df <- function(k, d, r, m, covariance, noise) {
+  spread <- switch(covariance, EII = 1, VII = k, EEI = d, VVI = k * d, EEE = d * (d + 1) / 2,
+                   VVV = k * d * (d + 1) / 2)
+  if (d == 0) spread <- 0
+  k - 1 + k * d + spread + k * r * m + (if (noise == "equal") 1 else k) * m * (m + 1) / 2
+}
+
+# ---- the object -------------------------------------------------------------
+
+# Clusters are numbered by decreasing size; `order` takes the engine's numbering to that.
+cwm_new <- function(raw, input, spec, call, k, covariance) {
+  resp <- raw$membership$responsibility
+  order <- order(-colSums(resp))
+  resp <- resp[, order, drop = FALSE]
+  dimnames(resp) <- list(input$rows, seq_along(order))
+  estimate <- cwm_estimate(raw$estimate, order, input)
+  trace <- raw$trace
+  fit <- new_fit(
+    "cwm", spec$method, call, estimate,
+    join_traces(spec$control$resumed, objective_frame(trace)), convergence_info(trace),
+    cwm_stored_control(spec), input$info, nrow(input$x), raw$df,
+    k = length(order), covariance = covariance, noise = spec$noise, log_lik = raw$log_lik,
+    clusters = stats::setNames(max.col(resp, "first"), input$rows), responsibilities = resp,
+    posterior = raw$posterior, prior = spec$prior, starts = raw$starts, design = input$slim,
+    degenerate = raw$degenerate, deficient = raw$deficient[order], order = order,
+    candidates_k = k, std_errors = spec$std_errors,
+    state = list(state = raw$state, memory = raw$memory, iteration = trace$iterations))
+  fit$icl <- if (!is.null(fit$log_lik)) cwm_icl(fit)
+  fit$mixture <- raw$mixture %||% cwm_plug_in(estimate)
+  cwm_add_fitted(fit, input, spec)
+}
+
+cwm_stored_control <- function(spec) {
+  control <- spec$control
+  control$resumed <- NULL
+  control$seed <- spec$seed
+  control$threads <- spec$threads
+  control
+}
+
+# Integrated classification likelihood, on BIC's scale (smaller is better).
+cwm_icl <- function(fit) {
+  resp <- fit$responsibilities
+  entropy <- -sum(ifelse(resp > 0, resp * log(resp), 0))
+  -2 * fit$log_lik + log(fit$nobs) * fit$df + 2 * entropy
+}
+
+cwm_estimate <- function(raw, order, input) {
+  k <- length(order)
+  d <- ncol(input$x)
+  m <- ncol(input$y)
+  by_component <- function(a, columns, names) {
+    array(a, c(nrow(a), columns, ncol(a) / max(columns, 1)),
+          c(names, list(NULL)))[, , order, drop = FALSE]
+  }
+  responses <- colnames(input$y)
+  spread <- by_component(raw$covariance, d, list(colnames(input$x), colnames(input$x)))
+  noise <- by_component(raw$noise, m, list(responses, responses))
+  coefs <- by_component(raw$coef, m, list(colnames(input$w), responses))
+  label <- as.character(seq_len(k))
+  dimnames(spread)[[3]] <- if (d > 0) label
+  dimnames(noise)[[3]] <- if (m > 0) label
+  list(weights = stats::setNames(raw$weight[order], label),
+       means = matrix(t(raw$mean)[order, , drop = FALSE], k, d, dimnames = list(label, colnames(input$x))),
+       covariances = spread,
+       coefficients = stats::setNames(lapply(seq_len(k), function(j) {
+         matrix(if (m > 0) coefs[, , j], ncol(input$w), m, dimnames = dimnames(coefs)[1:2])
+       }), label),
+       noise = noise)
+}
+
+cwm_add_fitted <- function(fit, input, spec) {
+  if (ncol(input$y) == 0) return(fit)
+  fitted <- cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads)
+  dimnames(fitted) <- dimnames(input$y)
+  fit$fitted_values <- fitted
+  fit$residual_values <- input$y - fitted
+  fit
+}
+
+cwm_warn_degenerate <- function(fit) {
+  if (!isTRUE(fit$degenerate)) return(invisible(fit))
+  warning("cwm: a cluster rests on identical rows, on a plane, or on too few rows for a ",
+          "covariance of its own, and is held at the floor of its eigenvalues; try fewer clusters ",
+          "or covariance = \"EEE\" or \"EII\"", call. = FALSE)
+}
+
+describe_fit.cwm <- function(fit) {
+  m <- ncol(fit$fitted_values %||% matrix(0, 0, 0))
+  d <- ncol(fit$estimate$means)
+  data <- sprintf("%d rows; %s; %s", fit$nobs,
+                  if (d > 0) sprintf("%d clustering covariate%s (%s)", d, plural(d),
+                                     toString(colnames(fit$estimate$means))) else
+                    "no clustering covariates (a mixture of regressions)",
+                  if (m > 0) sprintf("response%s %s", plural(m),
+                                     toString(colnames(fit$fitted_values))) else
+                    "no response (a Gaussian mixture)")
+  found <- sprintf("%d cluster%s of sizes %s; covariance %s, noise %s", fit$k, plural(fit$k),
+                   toString(tabulate(fit$clusters, fit$k)), fit$covariance, fit$noise)
+  c(data, found, cwm_choice_line(fit), cwm_floor_line(fit))
+}
+
+plural <- function(n) if (n == 1) "" else "s"
+
+cwm_choice_line <- function(fit) {
+  if (!is.null(fit$candidates)) {
+    return(sprintf("chosen by BIC among %d candidates; see glance(fit, all = TRUE)",
+                   nrow(fit$candidates)))
+  }
+  if (fit$method == "vb") {
+    sprintf("%d of at most %d components are in use", fit$k, fit$candidates_k)
+  }
+}
+
+cwm_floor_line <- function(fit) {
+  if (isTRUE(fit$degenerate)) "a cluster is held at the floor of its eigenvalues: do not trust it"
+}
