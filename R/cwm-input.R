@@ -117,8 +117,7 @@ cwm_check_input <- function(x, w, y, na_x) {
   n <- max(nrow(w), nrow(y), if (ncol(x) > 0) nrow(x), na.rm = TRUE)
   if (ncol(x) == 0) x <- matrix(0, n, 0)
   if (n == 0) abort_arg("cwm", "data", "at least one row of data", "none")
-  rows <- rownames(w) %||% rownames(x)
-  if (!is.null(rows) && identical(rows, as.character(seq_len(n)))) rows <- NULL
+  rows <- cwm_row_names(rownames(w) %||% rownames(x))
   x <- cwm_plain(x)
   w <- cwm_plain(w)
   y <- cwm_plain(y)
@@ -127,6 +126,12 @@ cwm_check_input <- function(x, w, y, na_x) {
   cwm_check_missing(x, w, link, na_x, rows)
   cwm_check_columns(x, w, y)
   list(x = x, w = w, y = y, link = link, rows = rows)
+}
+
+# Automatic names of very many rows are not worth their memory.
+cwm_row_names <- function(rows) {
+  many <- length(rows) > 1e5
+  if (many && identical(rows, as.character(seq_along(rows)))) NULL else rows
 }
 
 cwm_plain <- function(a) {

@@ -128,7 +128,7 @@ cwm_new_rows <- function(object, x, w, y, rows) {
   if (is.null(object$fitted_values)) w <- w[, 0, drop = FALSE]
   bad <- rowSums(!is.finite(x)) + rowSums(!is.finite(w)) > 0
   list(x = cwm_plain(x), w = cwm_plain(w), y = y %||% matrix(0, nrow(w), 0), bad = bad,
-       rows = rows)
+       rows = cwm_row_names(rows))
 }
 
 cwm_new_matrix <- function(object, newdata, uses_y) {

@@ -315,9 +315,10 @@ cwm_estimate <- function(raw, order, input) {
 cwm_add_fitted <- function(fit, input, spec) {
   if (ncol(input$y) == 0) return(fit)
   fitted <- cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads)
-  dimnames(fitted) <- dimnames(input$y)
+  dimnames(fitted) <- list(input$rows, colnames(input$y))
   fit$fitted_values <- fitted
-  fit$residual_values <- input$y - fitted
+  fit$residual_values <- input$y - fitted # names: those of `fitted`
+  dimnames(fit$residual_values) <- dimnames(fitted)
   fit
 }
 

@@ -48,27 +48,58 @@ inline std::vector<int> ranking(const StartsReport& report) {
   return order;
 }
 
+// Where a start's short run ended.
+struct ShortRun {
+  Trace trace;
+  AscentProgress progress;
+};
+
 // Replaces `starts` by where their short runs end and says which is best.
 template <class Model>
 StartsReport short_runs(const Model& model, std::vector<typename Model::State>& starts,
-                        AscentOptions options, Executor& executor, Monitor& monitor) {
+                        AscentOptions options, Executor& executor, Monitor& monitor,
+                        std::vector<ShortRun>* runs = nullptr) {
   StartsReport report;
   report.objective.assign(starts.size(), -std::numeric_limits<double>::infinity());
   std::vector<char> degenerate(starts.size(), 0);  // not vector<bool>: written by several threads
+  std::vector<ShortRun> ended(starts.size());
   options.max_iterations = options.short_iterations;
   executor.run(
       static_cast<Index>(starts.size()),
       [&](Index i) {
         Executor serial;
         const auto slot = static_cast<std::size_t>(i);
-        Trace trace = Ascent<Model>(model, starts[slot], options, serial, monitor).run();
-        if (std::isfinite(trace.last())) report.objective[slot] = trace.last();
+        ShortRun& end = ended[slot];
+        end.trace = Ascent<Model>(model, starts[slot], options, serial, monitor).run(&end.progress);
+        if (std::isfinite(end.trace.last())) report.objective[slot] = end.trace.last();
         degenerate[slot] = is_degenerate(model, starts[slot]);
       },
       monitor);
   report.degenerate.assign(degenerate.begin(), degenerate.end());
   report.chosen = ranking(report).front();
+  if (runs != nullptr) *runs = std::move(ended);
   return report;
+}
+
+// Goes on from a short run for the sweeps that are left, as one climb with one trace.
+template <class Model>
+Trace climb_on(const Model& model, typename Model::State& state, AscentOptions options,
+               Executor& executor, Monitor& monitor, ShortRun run, AscentProgress& progress) {
+  progress = std::move(run.progress);
+  if (run.trace.iteration.empty() || run.trace.status != Status::max_iterations) {
+    if (!run.trace.iteration.empty()) return run.trace;
+    return Ascent<Model>(model, state, options, executor, monitor).run(&progress);
+  }
+  options.max_iterations -= options.short_iterations;
+  Trace rest = Ascent<Model>(model, state, options, executor, monitor).run(&progress);
+  const double before = run.trace.seconds.back();
+  for (std::size_t i = 1; i < rest.iteration.size(); ++i) {
+    run.trace.iteration.push_back(rest.iteration[i]);
+    run.trace.value.push_back(rest.value[i]);
+    run.trace.seconds.push_back(before + rest.seconds[i]);
+  }
+  run.trace.end(rest.status, rest.reason);
+  return run.trace;
 }
 
 // Short runs, then the whole climb from the best start, or from the next best (four at most) when
@@ -77,29 +108,34 @@ template <class Model>
 Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& starts,
                         const AscentOptions& options, Executor& executor, Monitor& monitor,
                         StartsReport& report, AscentProgress& progress) {
-  using Fit = std::pair<Trace, typename Model::State>;
+  std::vector<ShortRun> runs(starts.size());
+  // With fewer sweeps than a short run has, the chosen start climbs anew from where it began.
+  const bool anew = options.max_iterations <= options.short_iterations;
+  const std::vector<typename Model::State> begun =
+      anew ? starts : std::vector<typename Model::State>();
   if (starts.size() == 1) {
     report.objective.assign(1, -std::numeric_limits<double>::infinity());
     report.degenerate.assign(1, false);
   } else {
-    report = short_runs(model, starts, options, executor, monitor);
+    report = short_runs(model, starts, options, executor, monitor, &runs);
+    if (anew) runs.assign(starts.size(), ShortRun());
   }
-  std::vector<Fit> fits;
+  Trace best;
   const std::vector<int> order = ranking(report);
   for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 4); ++i) {
-    Fit fit{Trace(), starts[static_cast<std::size_t>(order[i])]};
+    const auto slot = static_cast<std::size_t>(order[i]);
+    if (anew) starts[slot] = begun[slot];
     AscentProgress here;
-    fit.first = Ascent<Model>(model, fit.second, options, executor, monitor).run(&here);
-    const bool good = !is_degenerate(model, fit.second) || monitor.stopped();
+    Trace trace = climb_on(model, starts[slot], options, executor, monitor, runs[slot], here);
+    const bool good = !is_degenerate(model, starts[slot]) || monitor.stopped();
     if (good || i == 0) {  // the first stands when all are degenerate
       report.chosen = order[i];
       progress = std::move(here);
-      fits.assign(1, std::move(fit));
+      best = std::move(trace);
     }
     if (good) break;
   }
-  starts[static_cast<std::size_t>(report.chosen)] = std::move(fits.front().second);
-  return fits.front().first;
+  return best;
 }
 
 }  // namespace mixology
