@@ -290,26 +290,27 @@ cwm_icl <- function(fit) {
 
 cwm_estimate <- function(raw, order, input) {
   k <- length(order)
-  d <- ncol(input$x)
-  m <- ncol(input$y)
-  by_component <- function(a, columns, names) {
-    array(a, c(nrow(a), columns, ncol(a) / max(columns, 1)),
-          c(names, list(NULL)))[, , order, drop = FALSE]
-  }
-  responses <- colnames(input$y)
-  spread <- by_component(raw$covariance, d, list(colnames(input$x), colnames(input$x)))
-  noise <- by_component(raw$noise, m, list(responses, responses))
-  coefs <- by_component(raw$coef, m, list(colnames(input$w), responses))
   label <- as.character(seq_len(k))
-  dimnames(spread)[[3]] <- if (d > 0) label
-  dimnames(noise)[[3]] <- if (m > 0) label
+  x <- colnames(input$x)
+  w <- colnames(input$w)
+  y <- colnames(input$y)
+  coefs <- cwm_unstack(raw$coef, order, w, y)
+  one <- function(j) matrix(coefs[, , j], length(w), length(y), dimnames = list(w, y))
   list(weights = stats::setNames(raw$weight[order], label),
-       means = matrix(t(raw$mean)[order, , drop = FALSE], k, d, dimnames = list(label, colnames(input$x))),
-       covariances = spread,
-       coefficients = stats::setNames(lapply(seq_len(k), function(j) {
-         matrix(if (m > 0) coefs[, , j], ncol(input$w), m, dimnames = dimnames(coefs)[1:2])
-       }), label),
-       noise = noise)
+       means = matrix(t(raw$mean)[order, , drop = FALSE], k, length(x), dimnames = list(label, x)),
+       covariances = cwm_unstack(raw$covariance, order, x, x),
+       coefficients = stats::setNames(lapply(seq_len(k), one), label),
+       noise = cwm_unstack(raw$noise, order, y, y))
+}
+
+# Matrices side by side as an array, components last and reordered.
+cwm_unstack <- function(a, order, rows, columns) {
+  size <- c(length(rows), length(columns))
+  names <- list(rows, columns, as.character(seq_along(order)))
+  if (prod(size) == 0) return(array(0, c(size, length(order)), names))
+  out <- array(a, c(size, ncol(a) / size[2]))[, , order, drop = FALSE]
+  dimnames(out) <- names
+  out
 }
 
 cwm_add_fitted <- function(fit, input, spec) {
