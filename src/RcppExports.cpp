@@ -11,6 +11,40 @@ Rcpp::Rostream<true>&  Rcpp::Rcout = Rcpp::Rcpp_cout_get();
 Rcpp::Rostream<false>& Rcpp::Rcerr = Rcpp::Rcpp_cerr_get();
 #endif
 
+// cwm_fit_em
+Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List control, double seed, int threads, Rcpp::List settings);
+RcppExport SEXP _mixology_cwm_fit_em(SEXP inputSEXP, SEXP kSEXP, SEXP equal_noiseSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP settingsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< int >::type k(kSEXP);
+    Rcpp::traits::input_parameter< bool >::type equal_noise(equal_noiseSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_fit_em(input, k, equal_noise, control, seed, threads, settings));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_predict_rows
+Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x, Rcpp::NumericMatrix w, Rcpp::NumericMatrix y, std::string type, Rcpp::NumericVector levels, int draws, double seed, int threads);
+RcppExport SEXP _mixology_cwm_predict_rows(SEXP mixtureSEXP, SEXP xSEXP, SEXP wSEXP, SEXP ySEXP, SEXP typeSEXP, SEXP levelsSEXP, SEXP drawsSEXP, SEXP seedSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type mixture(mixtureSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type w(wSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type y(ySEXP);
+    Rcpp::traits::input_parameter< std::string >::type type(typeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type levels(levelsSEXP);
+    Rcpp::traits::input_parameter< int >::type draws(drawsSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_predict_rows(mixture, x, w, y, type, levels, draws, seed, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
 // engine_defaults
 Rcpp::List engine_defaults(std::string engine);
 RcppExport SEXP _mixology_engine_defaults(SEXP engineSEXP) {
@@ -214,6 +248,8 @@ END_RCPP
 }
 
 static const R_CallMethodDef CallEntries[] = {
+    {"_mixology_cwm_fit_em", (DL_FUNC) &_mixology_cwm_fit_em, 7},
+    {"_mixology_cwm_predict_rows", (DL_FUNC) &_mixology_cwm_predict_rows, 9},
     {"_mixology_engine_defaults", (DL_FUNC) &_mixology_engine_defaults, 1},
     {"_mixology_sparse_rows", (DL_FUNC) &_mixology_sparse_rows, 5},
     {"_mixology_matrix_rows", (DL_FUNC) &_mixology_matrix_rows, 3},
