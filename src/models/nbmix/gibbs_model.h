@@ -22,6 +22,7 @@
 
 #include "core/archive.h"
 #include "core/rng.h"
+#include "core/slice.h"
 #include "engine/gibbs.h"
 #include "models/nbmix/vb_model.h"
 
@@ -53,15 +54,13 @@ class NbmixGibbs {
     const Draws draws = draw_cells(state, key, late);
     Mixture& m = state.mixture;
     Rng rng(key.seed, key.chain, key.iteration, kParameterItem);
-    m.weight = rng.dirichlet(draws.count.array() +
-                             prior_.alpha / static_cast<double>(m.weight.size()));
+    m.weight = rng.dirichlet(weight_concentration(draws.count));
     for (Index j = 0; j < m.k(); ++j) {
       Component& c = m.component[static_cast<std::size_t>(j)];
-      const double mu = rng.inverse_gamma(prior_.mean_shape + draws.count[j] / c.phi,
-                                          prior_.mean_rate + draws.rates[j] / c.phi);
+      const double mu = rng.inverse_gamma(mean_shape(draws.count[j], c),
+                                          mean_rate(draws.rates[j], c));
       c.eta = std::min(std::max(std::log(mu), kMinEta), kMaxEta);
-      const ComponentSums sums{gene_, draws.a.col(j), draws.b.col(j), draws.h.col(j)};
-      slice_component(ComponentLikelihood(sums), c, rng);
+      slice_component(OwnCells(gene_, draws, j), c, rng);
     }
   }
 
@@ -113,23 +112,72 @@ class NbmixGibbs {
     return state;
   }
 
- private:
-  static constexpr std::uint64_t kParameterItem = ~std::uint64_t{0};
-  static constexpr Index kCellsPerStream = 256;
+  // ---- the full conditionals, each to be held against the joint density --------------------------
 
+  // What a sweep draws for the cells: numbers of cells and sums of rates per part, and cells and
+  // counts per site and per distinct count.
   struct Draws {
     VectorXd count, rates;
     ArrayXXd a, b, h;
   };
 
-  static std::vector<Index> by_mean(const Mixture& m) {
-    std::vector<Index> order(static_cast<std::size_t>(m.weight.size()));
-    std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.begin() + m.k(), [&](Index a, Index b) {
-      return m.component[static_cast<std::size_t>(a)].eta <
-             m.component[static_cast<std::size_t>(b)].eta;
-    });
-    return order;
+  // The cells of one component, where there are any: sites, and distinct counts.
+  struct OwnCells {
+    OwnCells(const Gene& gene, const Draws& draws, Index j) {
+      const Index sites = gene.sites();
+      s.resize(sites), a.resize(sites), b.resize(sites);
+      Index size = 0;
+      for (Index i = 0; i < sites; ++i) {
+        if (draws.a(i, j) == 0.0) continue;
+        s[size] = gene.s[i], a[size] = draws.a(i, j), b[size++] = draws.b(i, j);
+      }
+      s.conservativeResize(size), a.conservativeResize(size), b.conservativeResize(size);
+      x.resize(gene.table.size()), h.resize(gene.table.size());
+      size = 0;
+      for (Index d = 0; d < gene.table.size(); ++d) {
+        if (draws.h(d, j) > 0.0) x[size] = gene.table.x(d), h[size++] = draws.h(d, j);
+      }
+      x.conservativeResize(size), h.conservativeResize(size);
+      n = a.sum();
+      zx = b.sum();
+    }
+
+    // sum of h R(x; phi), see rising.h: lgamma differences, whose rounding of 1e-9 at the largest
+    // counts and smallest phi is far below what a random draw can show.
+    double rising(double phi) const {
+      ArrayXd value(x.size());
+      vlgamma_diff(x.data(), 1.0 / phi, value.data(), static_cast<std::size_t>(x.size()));
+      return (h * (value + x * std::log(phi))).sum();
+    }
+
+    ArrayXd s, a, b;  // size factors, cells, sums of counts
+    ArrayXd x, h;     // distinct counts, cells
+    double n = 0.0, zx = 0.0;
+  };
+
+  // mu | lambda, phi ~ inverse gamma(mean_shape, mean_rate) for n cells whose rates sum to `rates`.
+  double mean_shape(double n, const Component& c) const { return prior_.mean_shape + n / c.phi; }
+  double mean_rate(double rates, const Component& c) const {
+    return prior_.mean_rate + rates / c.phi;
+  }
+
+  // log p(log mu | z, phi, x) up to a constant.
+  double log_mean_conditional(const OwnCells& own, const Component& c) const {
+    if (!(c.eta > kMinEta && c.eta < kMaxEta)) return -kInfinity;
+    return own.zx * c.eta - log1p_sum(own, c) - prior_.mean_shape * c.eta -
+           prior_.mean_rate * std::exp(-c.eta);
+  }
+
+  // log p(log phi | z, mu, x) up to a constant.
+  double log_dispersion_conditional(const OwnCells& own, const Component& c) const {
+    const double psi = std::log(c.phi);
+    if (!(psi > kMinPsi && psi < kMaxPsi)) return -kInfinity;
+    const double d = psi - prior_.point.psi_mean;
+    return own.rising(c.phi) - log1p_sum(own, c) - 0.5 * d * d / prior_.point.psi_var;
+  }
+
+  VectorXd weight_concentration(const VectorXd& count) const {
+    return count.array() + prior_.alpha / static_cast<double>(count.size());
   }
 
   // Labels and rates of all cells; random numbers belong to blocks of sites or of items.
@@ -163,6 +211,25 @@ class NbmixGibbs {
     return out;
   }
 
+ private:
+  static constexpr std::uint64_t kParameterItem = ~std::uint64_t{0};
+  static constexpr Index kCellsPerStream = 256;
+
+  static std::vector<Index> by_mean(const Mixture& m) {
+    std::vector<Index> order(static_cast<std::size_t>(m.weight.size()));
+    std::iota(order.begin(), order.end(), Index{0});
+    std::stable_sort(order.begin(), order.begin() + m.k(), [&](Index a, Index b) {
+      return m.component[static_cast<std::size_t>(a)].eta <
+             m.component[static_cast<std::size_t>(b)].eta;
+    });
+    return order;
+  }
+
+  // sum of (x + 1 / phi) log(1 + s u) over the cells.
+  static double log1p_sum(const OwnCells& own, const Component& c) {
+    return ((own.a / c.phi + own.b) * site_logs(own.s, c)).sum();
+  }
+
   // The cells of one row (equal count and size factor).
   void draw_row(Index row, const std::vector<double>& p, const Mixture& m, Rng& rng,
                 Draws& out) const {
@@ -187,37 +254,20 @@ class NbmixGibbs {
     }
   }
 
-  void slice_component(const ComponentLikelihood& q, Component& c, Rng& rng) const {
-    c.eta = slice(c.eta, kMinEta, kMaxEta, rng, [&](double eta) {
-      return q.value({eta, c.phi}) - prior_.mean_shape * eta - prior_.mean_rate * std::exp(-eta);
+  // The width of the first interval is some standard deviations of the conditional; neither depends
+  // on the variable that is drawn.
+  void slice_component(const OwnCells& own, Component& c, Rng& rng) const {
+    const double mean_count = own.zx / std::max(own.n, 1.0);
+    const double precision = own.n * mean_count / (1.0 + c.phi * mean_count);
+    const double width = 4.0 / std::sqrt(precision + prior_.mean_shape);
+    c.eta = slice_sample(rng, c.eta, width, [&](double eta) {
+      return log_mean_conditional(own, {eta, c.phi});
     });
-    const double psi = slice(std::log(c.phi), kMinPsi, kMaxPsi, rng, [&](double value) {
-      const double d = value - prior_.point.psi_mean;
-      return q.value({c.eta, std::exp(value)}) - 0.5 * d * d / prior_.point.psi_var;
+    constexpr double kPsiWidth = 0.7;
+    const double psi = slice_sample(rng, std::log(c.phi), kPsiWidth, [&](double value) {
+      return log_dispersion_conditional(own, {c.eta, std::exp(value)});
     });
     c.phi = std::exp(psi);
-  }
-
-  // Stepping out and shrinkage (Neal 2003, Ann. Statist. 31:705, figures 3 and 5).
-  template <class F>
-  static double slice(double x, double low, double high, Rng& rng, F log_density) {
-    constexpr double kWidth = 0.5;
-    constexpr int kSteps = 40;
-    const double level = log_density(x) - rng.exponential();
-    double left = x - kWidth * rng.uniform();
-    double right = left + kWidth;
-    int down = static_cast<int>(kSteps * rng.uniform());
-    int up = kSteps - 1 - down;
-    for (; down > 0 && left > low && log_density(left) > level; --down) left -= kWidth;
-    for (; up > 0 && right < high && log_density(right) > level; --up) right += kWidth;
-    left = std::max(left, low);
-    right = std::min(right, high);
-    for (int trial = 0; trial < 200; ++trial) {
-      const double at = left + rng.uniform() * (right - left);
-      if (log_density(at) > level) return at;
-      (at < x ? left : right) = at;
-    }
-    return x;
   }
 
   const Gene& gene_;
