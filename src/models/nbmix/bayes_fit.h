@@ -25,18 +25,19 @@ class VbFitter {
               Monitor& monitor) const {
     GeneFit out;
     const Gene gene = make_gene(cells_, data);
+    const Gene exact = gene.quadrature ? make_gene(cells_, data, ZeroSum::exact) : gene;
     if (data.size == 0) out.status = GeneStatus::all_zero;
     double best = -kInfinity;
     for (const int k : options_.k) {
       out.fits.emplace_back();
       NbmixFit& fit = out.fits.back();
       fit.k = k;
-      fit_k(gene, item, fit, executor, monitor);
+      fit_k(gene, exact, item, fit, executor, monitor);
       const bool stopped = fit.trace.status == Status::interrupted ||
                            fit.trace.status == Status::time_limit;
       if (stopped) out.status = GeneStatus::stopped;
-      if (fit.trace.last() > best) {
-        best = fit.trace.last();
+      if (fit.evidence > best) {
+        best = fit.evidence;
         out.chosen = static_cast<int>(out.fits.size()) - 1;
       }
     }
@@ -46,24 +47,48 @@ class VbFitter {
   }
 
  private:
-  void fit_k(const Gene& gene, std::uint64_t item, NbmixFit& fit, Executor& executor,
-             Monitor& monitor) const {
-    const NbmixVb model(gene, gene_prior(prior_, gene));
-    NbmixVb::State state;
-    if (options_.start.items().empty()) {
-      std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
-      fit.starts = short_runs(model, starts, options_.em, executor, monitor);
-      state = starts[static_cast<std::size_t>(fit.starts.chosen)];
-    } else {
-      state = model.load(options_.start);
-    }
+  void fit_k(const Gene& gene, const Gene& exact, std::uint64_t item, NbmixFit& fit,
+             Executor& executor, Monitor& monitor) const {
+    const NbmixPrior prior = gene_prior(prior_, gene);
+    const NbmixVb quick(gene, prior);
+    const NbmixVb full(exact, prior);
+    fit.exact_zeros = options_.start.has("exact");
+    const NbmixVb& model = fit.exact_zeros ? full : quick;
+    NbmixVb::State state = begin(fit.exact_zeros ? exact : gene, model, item, fit, executor, monitor);
     climb(model, state, fit, executor, monitor);
-    const NbmixVb::Stats sums = model.update_local(state, Range{0, gene.sites()});
+    double bound = finish(full, exact, state, fit);
+    if (fit.trace.converged() &&
+        std::abs(fit.trace.last() - bound) > 1e-8 * (std::abs(bound) + 1.0)) {
+      fit.exact_zeros = true;  // the quadrature was not good enough here
+      climb(full, state = full.load(full.save(state)), fit, executor, monitor);
+      bound = finish(full, exact, state, fit);
+    }
+    if (fit.exact_zeros && !fit.state.has("exact")) fit.state.put("exact", 1.0);
+  }
+
+  // Estimates, their covariance and the evidence from the full sum over cells; returns the bound.
+  double finish(const NbmixVb& model, const Gene& exact, const NbmixVb::State& at,
+                NbmixFit& fit) const {
+    NbmixVb::State state = model.load(model.save(at));
+    const NbmixVb::Stats sums = model.update_local(state, Range{0, exact.sites()});
     const Mixture mixture{state.dirichlet / state.dirichlet.sum(), state.component};
     detail::pack(mixture, model.covariance(state, sums), fit);
     fit.df = mixture.df();
+    const double bound = model.objective(state, sums);
+    fit.evidence = bound + model.point_entropy(state, sums);
+    return bound;
   }
 
+  NbmixVb::State begin(const Gene& gene, const NbmixVb& model, std::uint64_t item, NbmixFit& fit,
+                       Executor& executor, Monitor& monitor) const {
+    if (!options_.start.items().empty()) return model.load(options_.start);
+    std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
+    fit.starts = short_runs(model, starts, options_.em, executor, monitor);
+    return std::move(starts[static_cast<std::size_t>(fit.starts.chosen)]);
+  }
+
+  // The starts of EM, and for every smaller number of components one in which the others are empty:
+  // an empty component stays so, and without these the climb would have to empty it first.
   std::vector<NbmixVb::State> initial(const Gene& gene, const NbmixVb& model, std::uint64_t item,
                                       int k) const {
     const Starts starts(gene);
@@ -71,6 +96,11 @@ class VbFitter {
     for (int i = 0; i < options_.em.restarts; ++i) {
       Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
       out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
+    }
+    for (int fewer = k - 1; fewer > 0; --fewer) {
+      Rng rng(options_.seed, 0, 0, item, 0);
+      Mixture start = starts.make(fewer, 0, options_.zero_inflated, rng);
+      out.push_back(model.init(model.with_empty(std::move(start), k)));
     }
     return out;
   }

@@ -50,6 +50,7 @@ struct NbmixFit {
   MatrixXd covariance;  // of (weights, means, dispersions); NaN where there is none
   double log_likelihood = kNaN;
   double entropy = kNaN;
+  double evidence = kNaN;  // variational: what the choice of K compares
   Trace trace;
   StartsReport starts;
   bool exact_zeros = false;  // the quadrature was not good enough here

@@ -138,6 +138,29 @@ class NbmixVb {
     return out;
   }
 
+  // Adds components without cells, at the mode of their prior, up to `k`.
+  Mixture with_empty(Mixture mixture, Index k) const {
+    const Index have = mixture.k();
+    VectorXd weight = VectorXd::Zero(k + mixture.weight.size() - have);
+    weight.head(have) = mixture.weight.head(have);
+    if (mixture.point_mass()) weight[k] = mixture.weight[have];
+    mixture.weight = weight;
+    mixture.component.resize(static_cast<std::size_t>(k),
+                             {prior_.point.eta_mean, std::exp(prior_.point.psi_mean)});
+    return mixture;
+  }
+
+  // 1/2 log det(2 pi V_k) summed over the components, V_k the covariance of (log mu_k, log phi_k).
+  // Added to the bound it makes the points normals by Laplace's method: the sum does not change
+  // with the units of the parameters or by an empty component, so that it compares different K.
+  double point_entropy(const State& state, const Stats& stats) const {
+    double out = 0.0;
+    for (Index j = 0; j < static_cast<Index>(state.component.size()); ++j) {
+      out += 2.0 * kHalfLog2Pi + 0.5 * std::log(point_covariance(state, stats, j).determinant());
+    }
+    return out;
+  }
+
   Archive save(const State& state) const {
     const Index k = static_cast<Index>(state.component.size());
     VectorXd eta(k), phi(k);
