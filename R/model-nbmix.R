@@ -39,8 +39,8 @@
 #' @param cox_reid Adjust the dispersion of a single component for the estimation of its mean
 #'   (Cox and Reid 1987)? The adjustment is damped by .99 as in glmGamPoi. For `k = 1` and
 #'   `method = "em"` only. Default `FALSE`.
-#' @param criterion How `k` is chosen: `"BIC"` (default), `"ICL"`, `"AIC"`; for `"vb"` the lower
-#'   bound is used whatever is said here.
+#' @param criterion How `k` is chosen: `"BIC"` (default), `"ICL"`, `"AIC"`; for `"vb"` the
+#'   evidence is used whatever is said here, see [nbmix_prior()].
 #' @param prior See [nbmix_prior()].
 #' @param control Settings from [em_control()], [vb_control()] or [gibbs_control()]. Its `start` may
 #'   be an earlier fit, labels of the cells (one gene only), or `list(weight =, mean =,
@@ -128,6 +128,7 @@ nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_rei
   out$verbose <- check_flag(verbose, fun, "verbose")
   out$BPPARAM <- BPPARAM
   out$start <- nbmix_start(out$control, out)
+  if (out$method == "gibbs") nbmix_check_gibbs(out)
   out
 }
 
@@ -309,6 +310,7 @@ nbmix_candidates <- function(table, inputs, method) {
   if (method != "em") out[c("logLik", "AIC", "BIC", "ICL")] <- NA_real_
   out[c("objective", "converged", "status", "iterations", "seconds")] <-
     table[c("objective", "converged", "status", "iterations", "seconds")]
+  if (method == "vb") out$evidence <- table$evidence
   out
 }
 

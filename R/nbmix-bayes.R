@@ -7,6 +7,18 @@
 #' The means have a log-normal prior under variational Bayes and an inverse gamma prior, conjugate
 #' given the cells' rates, under Gibbs sampling; both are wide by default and centred by the gene.
 #'
+#' Under variational Bayes `objective()` is the lower bound with \eqn{q(z)} categorical,
+#' \eqn{q(\pi)} Dirichlet, and the log means and log dispersions at the points that maximise it. Their standard
+#' deviations, and the draws of [as_draws()], come from the curvature of the bound there. `k` is
+#' chosen by the column `evidence` of `glance(fit, all = TRUE)`: the bound with these points turned
+#' into normals, \eqn{+ \frac12 \log\det(2 \pi V_k)} for each component, which an empty component
+#' leaves as it is.
+#'
+#' Neither engine gives the Poisson limit any mass: where EM reports a dispersion of exactly 0, they
+#' report one as small as the data say, with an interval that runs towards 0. Draws of a Gibbs fit
+#' are numbered one by one, by the means of the components (the point mass last), and then all
+#' together by decreasing posterior mean weight.
+#'
 #' @param concentration Total concentration of the Dirichlet prior. Default 1.
 #' @param log_mean Mean and standard deviation of the log mean (variational Bayes). Default: the
 #'   log of the gene's mean (total count over total size factor), and 3: a factor of 20 either way.
@@ -103,35 +115,49 @@ nbmix_point_sample <- function(fit, j, n) {
 nbmix_bayes_one <- function(inputs, data, call) {
   rows <- inputs$source$read(1L, 1L)
   x <- replace(numeric(inputs$source$cells), rows$i + 1, rows$x)
-  run <- nbmix_run_gibbs(inputs, rows$i, rows$x, 1, inputs$verbose, inputs$threads)
+  control <- inputs$control
+  monitor <- new_monitor("nbmix, Gibbs", control, inputs$verbose, control$iterations)
+  run <- nbmix_run_gibbs(inputs, rows, 1, monitor, inputs$threads)[[1]]
   post <- nbmix_gibbs_posterior(run, inputs, x)
   names <- inputs$source$cell_names
-  control <- inputs$control
   control$resumed <- NULL
   new_nbmix("gibbs", call, post$estimate, post$objective, post$convergence, control,
             describe_data(data), inputs, nobs = length(x), df = post$df, k = inputs$k,
-            log_lik = NA_real_, vcov = post$vcov, posterior = post[c("draws", "order")],
+            log_lik = NA_real_, vcov = post$vcov,
+            posterior = post[c("draws", "order", "unmatched", "provisional")],
             responsibilities = nbmix_prob_matrix(post$prob, names),
             clusters = nbmix_labels(post$prob, names), outcome = post$outcome,
             histogram = nbmix_histogram(x), state = post$state)
 }
 
-nbmix_run_gibbs <- function(inputs, index, value, gene, verbose, threads) {
+# The chains of each gene; NULL for a gene that was not reached or cannot be fitted.
+nbmix_run_gibbs <- function(inputs, rows, first, monitor, threads) {
+  control <- inputs$control
+  before <- control$resumed$state %||% list()
+  start <- if (length(before) == 0) inputs$start else list()
+  settings <- unclass(control)[c("chains", "iterations", "warmup", "thin")]
+  begin <- proc.time()[["elapsed"]]
+  out <- nbmix_gibbs(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), settings,
+                     inputs$prior, start, before, first, monitor, threads)
+  seconds <- proc.time()[["elapsed"]] - begin
+  lapply(out, function(run) if (!is.null(run)) c(run, seconds = seconds))
+}
+
+nbmix_check_gibbs <- function(inputs) {
   if (length(inputs$k) > 1) {
     abort_arg("nbmix", "k", "one number for method = \"gibbs\"", describe_value(inputs$k),
               "choosing k by method = \"em\" or \"vb\"")
   }
-  resumed <- inputs$control$resumed
-  start <- if (is.null(resumed)) inputs$start else list()
   control <- inputs$control
-  monitor <- new_monitor("nbmix, Gibbs", control, verbose, control$iterations)
-  settings <- unclass(control)
-  settings <- settings[c("chains", "iterations", "warmup", "thin")]
-  begin <- proc.time()[["elapsed"]]
-  out <- nbmix_gibbs(index, value, inputs$size_factors, nbmix_settings(inputs), settings,
-                     inputs$prior, start, resumed$state %||% list(), gene, monitor, threads)
-  out$seconds <- proc.time()[["elapsed"]] - begin
-  out
+  kept <- (control$iterations - control$warmup) %/% control$thin
+  size <- 8 * as.double(inputs$source$genes) * control$chains * kept *
+    3 * (inputs$k + inputs$zero_inflated)
+  if (size > 4e8) {
+    abort("nbmix", sprintf("the draws of %d genes would take %.1f GB", inputs$source$genes,
+                           size / 1e9),
+          "; try gibbs_control(thin =) so that fewer draws are kept, fewer chains or iterations, ",
+          "or fewer genes at a time")
+  }
 }
 
 # Estimates and draws of one gene. The components of a draw come in the order of their means; all
@@ -139,45 +165,64 @@ nbmix_run_gibbs <- function(inputs, index, value, gene, verbose, threads) {
 nbmix_gibbs_posterior <- function(run, inputs, x) {
   parts <- inputs$k + inputs$zero_inflated
   resumed <- inputs$control$resumed
-  raw <- lapply(run$chains, `[[`, "draws")
+  raw <- lapply(run$chains, function(chain) matrix(chain$draws, ncol = 3 * parts + 1))
   if (!is.null(resumed)) raw <- nbmix_append_draws(resumed, raw, parts)
   kept <- bind_chains(raw, c(nbmix_variables(parts), "log_lik"))
-  if (dim(kept)[1] == 0) kept <- nbmix_last_states(run, parts)
+  provisional <- dim(kept)[1] == 0
+  unmatched <- lapply(raw, function(r) r[-seq_len(dim(kept)[1]), , drop = FALSE])
+  if (provisional) {
+    unmatched <- raw
+    kept <- nbmix_last_states(run, parts)
+  }
   order <- order(-apply(kept[, , seq_len(parts), drop = FALSE], 3, mean))
-  at <- c(order, parts + order, 2 * parts + order)
-  draws <- kept[, , at, drop = FALSE]
+  draws <- kept[, , nbmix_triple(order), drop = FALSE]
   dimnames(draws)[[3]] <- nbmix_variables(parts)
   flat <- flat_draws(draws)
-  centre <- colMeans(flat)
-  estimate <- nbmix_estimate(list(weight = centre[seq_len(parts)],
-                                  mean = centre[parts + seq_len(parts)],
-                                  dispersion = centre[2 * parts + seq_len(parts)]))
+  estimate <- lapply(nbmix_estimate_parts(colMeans(flat), parts), stats::setNames, seq_len(parts))
   iterations <- min(vapply(run$chains, `[[`, 0, "iteration"))
   convergence <- draws_convergence(draws, run$status, as.integer(iterations))
-  prob <- run$prob[, order, drop = FALSE]
-  if (anyNA(prob)) {
-    prob <- nbmix_posterior(x, inputs$size_factors, estimate$weight, estimate$mean,
-                            estimate$dispersion)$prob
-  }
-  list(estimate = estimate, draws = draws, order = order, convergence = convergence,
-       prob = prob, vcov = if (nrow(flat) > 1) stats::cov(flat) else diag(NA_real_, ncol(flat)),
+  list(estimate = estimate, draws = draws, order = order, unmatched = unmatched,
+       provisional = provisional, convergence = convergence,
+       prob = nbmix_gibbs_prob(run, inputs, x, estimate, order),
+       vcov = if (nrow(flat) > 1) stats::cov(flat) else diag(NA_real_, ncol(flat)),
        df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
        objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run),
-       outcome = if (all(x == 0)) "all_zero" else if (convergence$converged) "ok" else
-         "not_converged")
+       outcome = nbmix_gibbs_outcome(x, convergence))
+}
+
+nbmix_gibbs_outcome <- function(x, convergence) {
+  if (convergence$status %in% c("interrupted", "time_limit")) return("stopped")
+  if (all(x == 0)) "all_zero" else if (convergence$converged) "ok" else "not_converged"
+}
+
+# Columns of weights, means and dispersions for components in this order.
+nbmix_triple <- function(order) c(order, length(order) + order, 2 * length(order) + order)
+
+nbmix_estimate_parts <- function(values, parts) {
+  split(unname(values), factor(rep(c("weight", "mean", "dispersion"), each = parts),
+                               c("weight", "mean", "dispersion")))
+}
+
+# Allocation probabilities: averages over the sweeps after warm-up; before there is one, those of
+# the estimate.
+nbmix_gibbs_prob <- function(run, inputs, x, estimate, order) {
+  prob <- run$prob
+  if (!is.null(prob) && !anyNA(prob)) return(prob[, order, drop = FALSE])
+  nbmix_posterior(x, inputs$size_factors, estimate$weight, estimate$mean, estimate$dispersion)$prob
 }
 
 nbmix_chain_state <- function(chain) c(chain$state, list(iteration = chain$iteration))
 
-# The new draws under the old ones, in the order in which the chains report them.
+# The new draws under the old ones, in the order in which the chains report them. A stopped fit may
+# hold draws that only some of its chains had reached: they come in between.
 nbmix_append_draws <- function(resumed, raw, parts) {
-  order <- resumed$posterior$order
-  back <- order(order)
-  at <- c(back, parts + back, 2 * parts + back)
+  post <- resumed$posterior
+  back <- nbmix_triple(order(post$order))
   lapply(seq_along(raw), function(chain) {
-    old <- resumed$posterior$draws[, chain, at]
-    log_lik <- resumed$objective[[paste0("chain_", chain)]]
-    rbind(cbind(matrix(old, ncol = 3 * parts), log_lik), raw[[chain]])
+    new <- rbind(post$unmatched[[chain]], raw[[chain]])
+    if (post$provisional) return(new)
+    old <- matrix(post$draws[, chain, back], ncol = 3 * parts)
+    rbind(cbind(old, resumed$objective[[paste0("chain_", chain)]]), new)
   })
 }
 
@@ -205,22 +250,22 @@ nbmix_gibbs_objective <- function(log_lik, inputs, run) {
 
 nbmix_bayes_block <- function(inputs, rows, first, monitor, threads) {
   if (inputs$method == "vb") return(nbmix_vb_block(inputs, rows, first, monitor, threads))
-  genes <- lapply(seq_len(length(rows$p) - 1), function(g) {
-    at <- seq.int(rows$p[g] + 1, length.out = rows$p[g + 1] - rows$p[g])
-    nbmix_gibbs_gene(inputs, rows$i[at], rows$x[at], first + g - 1, threads)
-  })
-  nbmix_gibbs_tables(genes)
+  runs <- nbmix_run_gibbs(inputs, rows, first, monitor, threads)
+  nbmix_gibbs_tables(lapply(seq_along(runs), function(g) {
+    nbmix_gibbs_gene(inputs, nbmix_row_counts(rows, g, inputs$source$cells), runs[[g]])
+  }))
 }
 
-nbmix_gibbs_gene <- function(inputs, index, value, gene, threads) {
-  x <- replace(numeric(inputs$source$cells), index + 1, value)
+nbmix_row_counts <- function(rows, g, cells) {
+  at <- seq.int(rows$p[g] + 1, length.out = rows$p[g + 1] - rows$p[g])
+  replace(numeric(cells), rows$i[at] + 1, rows$x[at])
+}
+
+nbmix_gibbs_gene <- function(inputs, x, run) {
   fault <- count_fault(x)
   if (!is.null(fault)) return(list(outcome = "invalid", message = fault))
-  run <- nbmix_run_gibbs(inputs, index, value, gene, FALSE, threads)
-  out <- nbmix_gibbs_posterior(run, inputs, x)
-  out$message <- ""
-  out$k <- inputs$k
-  out
+  if (is.null(run)) return(list(outcome = "stopped", message = ""))
+  c(nbmix_gibbs_posterior(run, inputs, x), list(message = "", k = inputs$k))
 }
 
 # The tables that the EM and VB glue returns, from a list of genes.

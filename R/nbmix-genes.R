@@ -1,6 +1,7 @@
 # Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
 
 nbmix_many <- function(inputs, data, call) {
+  inputs$control <- nbmix_whole_control(inputs)
   pieces <- nbmix_run_blocks(inputs)
   source <- inputs$source
   genes <- nbmix_bind(pieces, "candidates")
@@ -12,6 +13,17 @@ nbmix_many <- function(inputs, data, call) {
   candidates$selected <- seq_len(nrow(candidates)) %in% chosen
   estimates <- nbmix_bind(pieces, "estimates")
   nbmix_many_fit(inputs, data, call, units, candidates, estimates, pieces)
+}
+
+# A fit of many genes keeps no states: a resumed one is run again to its whole length, which gives
+# the same answer as going on would.
+nbmix_whole_control <- function(inputs) {
+  control <- inputs$control
+  if (inputs$method != "gibbs" && !is.null(control$resumed)) {
+    control$max_iterations <- control$max_iterations + control$resumed$control$max_iterations
+  }
+  control$resumed <- NULL
+  control
 }
 
 nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pieces) {
@@ -29,7 +41,12 @@ nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pie
             candidates = if (length(inputs$k) > 1) candidates,
             covariance = estimates$covariance,
             messages = stats::setNames(message, units$gene)[nzchar(message)],
-            kept = nbmix_kept(pieces, units$gene))
+            kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
+}
+
+nbmix_gene_draws <- function(pieces) {
+  draws <- unlist(lapply(pieces, `[[`, "draws"), recursive = FALSE)
+  if (length(draws) > 0) list(genes = lapply(draws, function(d) list(draws = d)))
 }
 
 # Blocks one after another (threads inside), or spread over the workers of BPPARAM.

@@ -14,9 +14,19 @@ describe_fit.nbmix <- function(fit) {
                         sprintf("mean %.4g, dispersion %.4g", e$mean, e$dispersion)))
   parts <- sprintf("  %d: %4.1f%% of the cells, %s", seq_along(kind), 100 * e$weight, kind)
   c(head, sprintf("%d component%s%s", fit$k, if (fit$k > 1) "s" else "", nbmix_choice_words(fit)),
-    parts, if (!is.na(fit$log_lik %||% NA)) {
+    parts, nbmix_empty_words(fit), if (!is.na(fit$log_lik %||% NA)) {
       sprintf("log likelihood %.4f on %d parameters", fit$log_lik, as.integer(fit$df))
     })
+}
+
+# Components that the prior has emptied.
+nbmix_empty_words <- function(fit) {
+  if (fit$method == "em") return(NULL)
+  alpha <- fit$prior$concentration
+  e <- fit$estimate
+  cells <- e$weight * (alpha + fit$nobs) - alpha / length(e$weight)
+  held <- sum(cells[e$mean > 0] > 1)
+  if (held < fit$k) sprintf("%d of %d components hold more than one cell", held, fit$k)
 }
 
 nbmix_size_factor_words <- function(fit) {
@@ -28,7 +38,7 @@ nbmix_size_factor_words <- function(fit) {
 nbmix_choice_words <- function(fit) {
   tried <- fit$candidates$k
   words <- if (length(tried) > 1) {
-    by <- if (fit$method == "em") fit$criterion else "the lower bound"
+    by <- if (fit$method == "em") fit$criterion else "evidence"
     sprintf(", chosen among %s by %s", paste(tried, collapse = ", "), by)
   }
   paste0(words, if (fit$zero_inflated) ", beside a point mass at zero")

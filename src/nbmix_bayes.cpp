@@ -18,6 +18,22 @@ NbmixPrior read_prior(const Rcpp::List& list) {
   return prior;
 }
 
+// Of one gene among many only the draws are kept.
+Rcpp::List pack_run(const GibbsRun& run, bool alone) {
+  const Gene none;
+  const NbmixGibbs model(none, NbmixPrior(), 0);
+  Rcpp::List chains(run.chains.size());
+  for (std::size_t c = 0; c < run.chains.size(); ++c) chains[c] = to_list(model, run.chains[c]);
+  Rcpp::List out = Rcpp::List::create(Rcpp::Named("chains") = chains,
+                                      Rcpp::Named("status") = status_name(run.status));
+  if (alone) {
+    Rcpp::NumericMatrix prob(run.prob.rows(), run.prob.cols());
+    std::copy(run.prob.data(), run.prob.data() + run.prob.size(), prob.begin());
+    out["prob"] = prob;
+  }
+  return out;
+}
+
 }  // namespace
 
 // [[Rcpp::export(rng = false)]]
@@ -34,13 +50,15 @@ Rcpp::List nbmix_vb(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericV
   return fit_block(fitter, GeneBlock{p, i, x}, options, first_gene, watch, executor);
 }
 
-// One gene; `before` is a list of saved chains, or empty.
+// A list with an entry per gene, NULL for those that were not reached. `before`: the saved chains
+// of a single gene, or empty.
 // [[Rcpp::export(rng = false)]]
-Rcpp::List nbmix_gibbs(Rcpp::IntegerVector i, Rcpp::NumericVector x,
+Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x,
                        Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control,
-                       Rcpp::List prior, Rcpp::List start, Rcpp::List before, double gene,
+                       Rcpp::List prior, Rcpp::List start, Rcpp::List before, double first_gene,
                        Rcpp::List monitor, int threads) {
   const Cells cells = make_cells(size_factors);
+  const GeneBlock block{p, i, x};
   NbmixOptions options = nbmix_options(settings, Rcpp::List());
   options.start = to_archive(start);
   const GibbsOptions gibbs = gibbs_options(control);
@@ -49,16 +67,26 @@ Rcpp::List nbmix_gibbs(Rcpp::IntegerVector i, Rcpp::NumericVector x,
   const GibbsFitter fitter(cells, options, gibbs, read_prior(prior));
   RMonitor watch(monitor);
   TbbExecutor executor(threads);
-  const SparseCounts data{i.begin(), x.begin(), i.size()};
-  watch.tick(0, NA_REAL);  // chains may end before the executor looks at the clock for the first time
-  const GibbsRun run = fitter.run(data, static_cast<std::uint64_t>(gene), saved, executor, watch);
-  Rcpp::List chains(run.chains.size());
-  const Gene layout = make_gene(cells, data, ZeroSum::exact);
-  const NbmixGibbs model(layout, NbmixPrior(), gibbs.warmup);
-  for (std::size_t c = 0; c < run.chains.size(); ++c) chains[c] = to_list(model, run.chains[c]);
-  Rcpp::NumericMatrix prob(run.prob.rows(), run.prob.cols());
-  std::copy(run.prob.data(), run.prob.data() + run.prob.size(), prob.begin());
-  return Rcpp::List::create(Rcpp::Named("chains") = chains,
-                            Rcpp::Named("status") = status_name(run.status),
-                            Rcpp::Named("prob") = prob);
+  watch.tick(0, NA_REAL);  // chains may end before the executor looks at the clock
+  std::vector<GibbsRun> runs(static_cast<std::size_t>(block.genes()));
+  auto run = [&](Index g, Executor& inner) {
+    const auto item = static_cast<std::uint64_t>(first_gene) + static_cast<std::uint64_t>(g);
+    if (!count_fault(block.gene(g)).empty()) return;
+    runs[static_cast<std::size_t>(g)] = fitter.run(block.gene(g), item, saved, inner, watch);
+  };
+  const bool alone = block.genes() == 1;
+  if (alone) {
+    run(0, executor);
+  } else {
+    executor.run(block.genes(), [&](Index g) {
+      Executor serial;
+      run(g, serial);
+      for (auto& chain : runs[static_cast<std::size_t>(g)].chains) chain.state.prob.resize(0, 0);
+    }, watch);
+  }
+  Rcpp::List out(runs.size());
+  for (std::size_t g = 0; g < runs.size(); ++g) {
+    if (!runs[g].chains.empty()) out[g] = pack_run(runs[g], alone);
+  }
+  return out;
 }

@@ -60,6 +60,7 @@ class CandidateTable {
     df_.push_back(fit.df);
     log_lik_.push_back(fit.log_likelihood);
     entropy_.push_back(fit.entropy);
+    evidence_.push_back(fit.evidence);
     const bool tried = !fit.trace.value.empty();
     objective_.push_back(tried ? fit.trace.last() : NA_REAL);
     converged_.push_back(tried && fit.trace.converged());
@@ -73,12 +74,13 @@ class CandidateTable {
         Named("gene") = gene_, Named("k") = k_, Named("df") = df_, Named("logLik") = log_lik_,
         Named("entropy") = entropy_, Named("objective") = objective_,
         Named("converged") = converged_, Named("status") = status_,
-        Named("iterations") = iterations_, Named("seconds") = seconds_);
+        Named("iterations") = iterations_, Named("seconds") = seconds_,
+        Named("evidence") = evidence_);
   }
 
  private:
   std::vector<int> gene_, k_, df_, iterations_;
-  std::vector<double> log_lik_, entropy_, objective_, seconds_;
+  std::vector<double> log_lik_, entropy_, objective_, seconds_, evidence_;
   std::vector<bool> converged_;
   std::vector<std::string> status_;
 };

@@ -54,7 +54,8 @@ class VbFitter {
     const NbmixVb full(exact, prior);
     fit.exact_zeros = options_.start.has("exact");
     const NbmixVb& model = fit.exact_zeros ? full : quick;
-    NbmixVb::State state = begin(fit.exact_zeros ? exact : gene, model, item, fit, executor, monitor);
+    const Gene& data = fit.exact_zeros ? exact : gene;
+    NbmixVb::State state = begin(data, model, item, fit, executor, monitor);
     climb(model, state, fit, executor, monitor);
     double bound = finish(full, exact, state, fit);
     if (fit.trace.converged() &&

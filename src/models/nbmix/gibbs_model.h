@@ -112,7 +112,7 @@ class NbmixGibbs {
     return state;
   }
 
-  // ---- the full conditionals, each to be held against the joint density --------------------------
+  // ---- the full conditionals, each to be held against the joint density ------------------------
 
   // What a sweep draws for the cells: numbers of cells and sums of rates per part, and cells and
   // counts per site and per distinct count.
