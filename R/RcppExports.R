@@ -61,7 +61,7 @@ nbmix_vb <- function(p, i, x, size_factors, settings, control, prior, start, fir
     .Call(`_mixology_nbmix_vb`, p, i, x, size_factors, settings, control, prior, start, first_gene, monitor, threads)
 }
 
-nbmix_gibbs <- function(i, x, size_factors, settings, control, prior, start, before, gene, monitor, threads) {
-    .Call(`_mixology_nbmix_gibbs`, i, x, size_factors, settings, control, prior, start, before, gene, monitor, threads)
+nbmix_gibbs <- function(p, i, x, size_factors, settings, control, prior, start, before, first_gene, monitor, threads) {
+    .Call(`_mixology_nbmix_gibbs`, p, i, x, size_factors, settings, control, prior, start, before, first_gene, monitor, threads)
 }
 

@@ -227,10 +227,11 @@ BEGIN_RCPP
 END_RCPP
 }
 // nbmix_gibbs
-Rcpp::List nbmix_gibbs(Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List prior, Rcpp::List start, Rcpp::List before, double gene, Rcpp::List monitor, int threads);
-RcppExport SEXP _mixology_nbmix_gibbs(SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP beforeSEXP, SEXP geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
+Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List prior, Rcpp::List start, Rcpp::List before, double first_gene, Rcpp::List monitor, int threads);
+RcppExport SEXP _mixology_nbmix_gibbs(SEXP pSEXP, SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP beforeSEXP, SEXP first_geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type p(pSEXP);
     Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type i(iSEXP);
     Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
     Rcpp::traits::input_parameter< Rcpp::NumericVector >::type size_factors(size_factorsSEXP);
@@ -239,10 +240,10 @@ BEGIN_RCPP
     Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
     Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
     Rcpp::traits::input_parameter< Rcpp::List >::type before(beforeSEXP);
-    Rcpp::traits::input_parameter< double >::type gene(geneSEXP);
+    Rcpp::traits::input_parameter< double >::type first_gene(first_geneSEXP);
     Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
     Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
-    rcpp_result_gen = Rcpp::wrap(nbmix_gibbs(i, x, size_factors, settings, control, prior, start, before, gene, monitor, threads));
+    rcpp_result_gen = Rcpp::wrap(nbmix_gibbs(p, i, x, size_factors, settings, control, prior, start, before, first_gene, monitor, threads));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -263,7 +264,7 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_nbmix_em", (DL_FUNC) &_mixology_nbmix_em, 10},
     {"_mixology_nbmix_posterior", (DL_FUNC) &_mixology_nbmix_posterior, 5},
     {"_mixology_nbmix_vb", (DL_FUNC) &_mixology_nbmix_vb, 11},
-    {"_mixology_nbmix_gibbs", (DL_FUNC) &_mixology_nbmix_gibbs, 11},
+    {"_mixology_nbmix_gibbs", (DL_FUNC) &_mixology_nbmix_gibbs, 12},
     {NULL, NULL, 0}
 };
 
