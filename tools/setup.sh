@@ -78,8 +78,14 @@ cran_install() {
   mkdir -p "$library"
   say "installing from CRAN's sources into .Rlib (this can take minutes): $*"
   log=$library/setup.log
-  # fs, which testthat needs, then builds without a system library
-  USE_BUNDLED_LIBUV=1 MAKEFLAGS=-j2 Rscript --vanilla -e 'a <- commandArgs(TRUE)
+  # Debian's RcppParallel names no library to link with, and fastglmpca needs TBB's allocator
+  makevars=$library/setup.Makevars
+  : >"$makevars"
+  if [ "$as_root" != none ] && contains "$*" fastglmpca; then
+    echo 'LDFLAGS += -ltbb -ltbbmalloc' >"$makevars"
+  fi
+  # fs, which testthat needs, is asked to build without a system library
+  USE_BUNDLED_LIBUV=1 R_MAKEVARS_USER=$makevars MAKEFLAGS=-j2 Rscript --vanilla -e 'a <- commandArgs(TRUE)
     if (identical(getOption("repos")[["CRAN"]], "@CRAN@"))
       options(repos = c(CRAN = "https://cloud.r-project.org"))
     options(timeout = 600)
