@@ -22,7 +22,7 @@
 #' than a block is ever made dense. A gene that cannot be fitted keeps its row in `glance()` with a
 #' `status`: `all_zero`, `one_value` (all counts equal), `invalid` (a count that is negative,
 #' fractional, missing or beyond 2^31), `not_converged`, `stopped`. Responsibilities of many genes
-#' are kept only while genes x cells x components stays below 5 million; otherwise use
+#' are kept only while genes x cells x components stays below half a million; otherwise use
 #' `predict(fit, newdata = counts, type = "prob")`.
 #'
 #' **Priors** of `"vb"` and `"gibbs"` are described in [nbmix_prior()].
@@ -302,8 +302,10 @@ nbmix_histogram <- function(x) {
 # One glance() row per K tried (and gene).
 nbmix_candidates <- function(table, inputs, method) {
   n <- inputs$source$cells
-  out <- data.frame(model = rep("nbmix", length(table$k)), method = method, k = table$k,
-                    logLik = table$logLik, df = table$df, nobs = n)
+  rows <- length(table$k)
+  out <- data.frame(model = rep("nbmix", rows), method = rep(method, rows))
+  out[c("k", "logLik", "df")] <- table[c("k", "logLik", "df")]
+  out$nobs <- rep(n, rows)
   out$AIC <- -2 * out$logLik + 2 * out$df
   out$BIC <- -2 * out$logLik + log(n) * out$df
   out$ICL <- out$BIC + 2 * table$entropy

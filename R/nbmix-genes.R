@@ -139,7 +139,7 @@ nbmix_many_convergence <- function(units) {
 
 # Responsibilities of a fit of few cells and genes are kept, gene by gene.
 nbmix_keeps_responsibilities <- function(inputs) {
-  inputs$source$genes * as.double(inputs$source$cells) * max(inputs$k) <= 5e6
+  inputs$source$genes * as.double(inputs$source$cells) * max(inputs$k) <= 5e5
 }
 
 nbmix_block_posterior <- function(out, rows, inputs) {

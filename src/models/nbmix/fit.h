@@ -319,9 +319,31 @@ class GeneFitter {
       return state.mixture;
     }
     fit.trace = run_em(model, state, options_.em, executor, monitor, &progress);
+    if (fit.trace.converged() && options_.em.accelerate) polish(model, state, fit);
     fit.state = model.save(state);
     remember(fit, progress);
     return state.mixture;
+  }
+
+  // Newton steps until no parameter moves: the last digits, where the likelihood itself is too flat
+  // to say when to stop.
+  static void polish(const NbmixEm& model, NbmixEm::State& state, NbmixFit& fit) {
+    const Range all{0, model.items()};
+    PassSums sums = model.update_local(state, all);
+    double value = model.objective(state, sums);
+    for (int i = 0; i < 8; ++i) {
+      const VectorXd step = model.newton_direction(state, sums);
+      if (!(step.cwiseAbs().maxCoeff() > 1e-9)) break;
+      NbmixEm::State trial = state;
+      model.set_parameters(trial, model.parameters(state) + step);
+      PassSums trial_sums = model.update_local(trial, all);
+      const double gain = model.objective(trial, trial_sums) - value;
+      if (!(gain >= -1e-13 * (std::abs(value) + 1.0))) break;
+      state = std::move(trial);
+      sums = std::move(trial_sums);
+      value += gain;
+    }
+    if (value > fit.trace.last()) fit.trace.value.back() = value;
   }
 
   Mixture continue_from(const Gene& exact, const Mixture& from, NbmixFit& fit,

@@ -51,8 +51,46 @@ struct FullSums {
   double entropy = 0.0;
 };
 
+// Counts from here on lose digits in the sums that EM uses: x log mu and log x! nearly cancel.
+constexpr double kLargeCount = 1e5;
+
+namespace detail {
+
+// The same as evaluate(), density by density.
+inline FullSums evaluate_large(const Gene& gene, const Mixture& mixture) {
+  const std::vector<Index> site_of = item_sites(gene);
+  std::vector<double> joint(static_cast<std::size_t>(mixture.weight.size()));
+  FullSums out;
+  auto add = [&](double x, double s, double w) {
+    for (std::size_t j = 0; j < joint.size(); ++j) {
+      const bool point = static_cast<Index>(j) >= mixture.k();
+      const Component c = point ? Component{-kInfinity, 0.0} : mixture.component[j];
+      joint[j] = std::log(mixture.weight[static_cast<Index>(j)]) +
+                 log_negative_binomial(x, s * std::exp(c.eta), c.phi);
+    }
+    const double total = log_sum_exp(joint.data(), joint.size());
+    out.log_likelihood += w * total;
+    for (const double term : joint) {
+      if (term > -kInfinity) out.entropy -= w * std::exp(term - total) * (term - total);
+    }
+  };
+  for (Index i = 0; i < gene.sites(); ++i) {
+    if (gene.zero_weight[i] != 0.0) add(0.0, gene.s[i], gene.zero_weight[i]);
+  }
+  for (Index j = 0; j < gene.items(); ++j) {
+    add(gene.item_x(j), gene.s[site_of[static_cast<std::size_t>(j)]],
+        gene.item_weight[static_cast<std::size_t>(j)]);
+  }
+  return out;
+}
+
+}  // namespace detail
+
 // Log likelihood (all constants included) and entropy of the responsibilities.
 inline FullSums evaluate(const Gene& gene, const Mixture& mixture) {
+  if (gene.items() > 0 && gene.table.counts().back() > kLargeCount) {
+    return detail::evaluate_large(gene, mixture);
+  }
   const Range all{0, gene.sites()};
   const PassSums sums = pass(gene, make_tables(gene, mixture, all), item_sites(gene), all,
                              SiteWeights{}, true);

@@ -46,56 +46,71 @@ class CoxReid {
   explicit CoxReid(const ComponentSums& sums) : sums_(sums), likelihood_(sums) {}
 
   SingleFit fit() const {
-    Component c = likelihood_.poisson();
-    if (boundary_slope(c) <= 0.0) return {c, true};
+    const Component poisson = likelihood_.poisson();
+    if (boundary_slope(poisson) <= 0.0) return {poisson, true};
     const double phi = likelihood_.moment_phi();
-    c.phi = phi > 0.0 ? std::min(phi, 1e3) : 1e-3;
-    for (int sweep = 0; sweep < 200; ++sweep) {
-      const Component old = c;
-      settle_mean(c);
-      settle_dispersion(c);
-      if (std::abs(c.eta - old.eta) + std::abs(std::log(c.phi / old.phi)) < 1e-11) {
-        return {c, true};
+    Component c{poisson.eta, phi > 0.0 ? std::min(phi, 1e3) : 1e-3};
+    // A bracket of the root of the slope, then the Illinois form of false position.
+    double low = std::log(c.phi), high = low;
+    double f_low = slope(c, low), f_high = f_low;
+    while (f_low < 0.0 && low > kMinPsi) {
+      high = low, f_high = f_low;
+      f_low = slope(c, low -= 1.0);
+    }
+    while (f_high > 0.0 && high < kMaxPsi) {
+      low = high, f_low = f_high;
+      f_high = slope(c, high += 1.0);
+    }
+    bool last_low = false, last_high = false;
+    for (int i = 0; i < 200; ++i) {
+      const double width = high - low;
+      double at = f_low == f_high ? low : low + width * f_low / (f_low - f_high);
+      if (!(at > low && at < high)) at = 0.5 * (low + high);
+      const double f = slope(c, at);
+      if (std::abs(width) < 1e-12 || f == 0.0) return {c, true};
+      if (f > 0.0) {
+        if (last_low) f_high *= 0.5;
+        if (at - low < 1e-13) return {c, true};
+        low = at, f_low = f, last_low = true, last_high = false;
+      } else {
+        if (last_high) f_low *= 0.5;
+        if (high - at < 1e-13) return {c, true};
+        high = at, f_high = f, last_high = true, last_low = false;
       }
     }
     return {c, false};
   }
 
  private:
-  // Slope in phi at phi = 0 of likelihood and adjustment.
+  // Slope in phi at phi = 0 of the adjusted profile likelihood; the mean moves with phi by
+  // -sum (x - m) m / sum m.
   double boundary_slope(const Component& c) const {
-    const ArrayXd mean = sums_.gene.s * std::exp(c.eta);
+    const double mu = std::exp(c.eta);
+    const ArrayXd& s = sums_.gene.s;
+    const double square = mu * mu * (sums_.a * s.square()).sum();
+    const double drift = mu * (sums_.b * s).sum() - square;
     return likelihood_.boundary_score() +
-           0.5 * kCoxReidDamping * (sums_.a * mean.square()).sum() / (sums_.a * mean).sum();
+           0.5 * kCoxReidDamping * (square + drift) / (mu * sums_.sum_zs());
   }
 
-  void settle_mean(Component& c) const {
+  // Slope in psi = log phi of the adjusted profile likelihood at `psi`; leaves the profile's mean
+  // and phi in c. w = s mu / (1 + s u), v = s u / (1 + s u).
+  double slope(Component& c, double psi) const {
+    c.phi = std::exp(psi);
+    Slopes f = likelihood_.slopes(c);
     for (int i = 0; i < 50; ++i) {
-      const Slopes f = likelihood_.slopes(c);
       const double step = std::min(std::max(-f.eta / f.eta_eta, -1.0), 1.0);
       c.eta += step;
-      if (std::abs(step) < 1e-12) return;
+      f = likelihood_.slopes(c);
+      if (std::abs(step) < 1e-11) break;
     }
-  }
-
-  // Adjustment and its slopes in psi; w = s mu / (1 + s u), v = s u / (1 + s u).
-  void settle_dispersion(Component& c) const {
-    for (int i = 0; i < 100; ++i) {
-      const Slopes f = likelihood_.slopes(c);
-      const ArrayXd mean = sums_.gene.s * std::exp(c.eta);
-      const ArrayXd v = mean * c.phi / (1.0 + mean * c.phi);
-      const ArrayXd w = sums_.a * mean / (1.0 + mean * c.phi);
-      const double wv = (w * v).sum() / w.sum();
-      const double half = 0.5 * kCoxReidDamping;
-      const double slope = f.psi + half * wv;
-      const double bend =
-          f.psi_psi + half * ((w * v * (1.0 - 2.0 * v)).sum() / w.sum() + wv * wv);
-      double step = bend < 0.0 ? -slope / bend : std::copysign(1.0, slope);
-      step = std::min(std::max(step, -1.0), 1.0);
-      const double psi = std::min(std::max(std::log(c.phi) + step, kMinPsi), kMaxPsi);
-      c.phi = std::exp(psi);
-      if (std::abs(step) < 1e-12) return;
-    }
+    const ArrayXd t = sums_.gene.s * (std::exp(c.eta) * c.phi);
+    const ArrayXd v = t / (1.0 + t);
+    const ArrayXd w = sums_.a * (t / c.phi) / (1.0 + t);
+    const double along_psi = (w * v).sum() / w.sum();
+    const double along_eta = -(w * (1.0 - v)).sum() / w.sum();
+    const double drift = -f.eta_psi / f.eta_eta;
+    return f.psi + 0.5 * kCoxReidDamping * (along_psi + along_eta * drift);
   }
 
   const ComponentSums& sums_;

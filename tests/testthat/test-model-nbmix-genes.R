@@ -1,0 +1,154 @@
+# Fits of many genes: every storage gives the same answer, every gene a status, nothing is lost.
+
+some_counts <- function(genes = 12, cells = 150) {
+  set.seed(30)
+  s <- exp(rnorm(cells, 0, 0.4))
+  means <- exp(seq(log(0.05), log(20), length.out = genes))
+  x <- t(vapply(means, function(m) rnbinom(cells, mu = s * m, size = 3), numeric(cells)))
+  dimnames(x) <- list(paste0("g", seq_len(genes)), paste0("c", seq_len(cells)))
+  list(x = x, s = s)
+}
+
+same_table <- function(a, b) {
+  expect_equal(tidy(a), tidy(b), tolerance = 1e-10)
+  drop <- function(fit) glance(fit)[setdiff(names(glance(fit)), "seconds")]
+  expect_equal(drop(a), drop(b), tolerance = 1e-10)
+}
+
+test_that("matrix, integer matrix, data frame, sparse and delayed input give the same fit", {
+  d <- some_counts()
+  fit <- function(x) nbmix(x, k = 1:2, size_factors = d$s, seed = 1)
+  dense <- fit(d$x)
+  sparse <- Matrix::Matrix(d$x, sparse = TRUE)
+  same_table(dense, fit(methods::as(sparse, "CsparseMatrix")))
+  same_table(dense, fit(matrix(as.integer(d$x), nrow(d$x), dimnames = dimnames(d$x))))
+  same_table(dense, fit(as.data.frame(d$x)))
+  skip_if_not_installed("DelayedArray")
+  same_table(dense, fit(DelayedArray::DelayedArray(d$x)))
+})
+
+test_that("experiments bring their size factors and take the results back", {
+  skip_if_not_installed("SingleCellExperiment")
+  d <- some_counts(4)
+  sce <- SingleCellExperiment::SingleCellExperiment(list(counts = d$x))
+  SingleCellExperiment::sizeFactors(sce) <- d$s
+  sce$mine <- d$s
+  fit <- nbmix(sce, k = 1:2, seed = 1)
+  same_table(fit, nbmix(d$x, k = 1:2, size_factors = d$s, seed = 1))
+  same_table(fit, nbmix(sce, k = 1:2, size_factors = "mine", seed = 1))
+  expect_error(nbmix(sce, size_factors = "mien"), "mine")
+  expect_error(nbmix(sce, assay = "logcounts"), "'assay' must be")
+  out <- add_results(sce, fit)
+  row <- SummarizedExperiment::rowData(out)
+  expect_equal(row$nbmix_k, glance(fit)$k)
+  expect_equal(row$nbmix_mean_1, subset(tidy(fit), component == 1 & term == "mean")$estimate)
+})
+
+test_that("each gene is fitted as it would be alone, whatever the threads or blocks", {
+  d <- some_counts()
+  all <- nbmix(d$x, k = 1:2, size_factors = d$s, seed = 1, threads = 2)
+  same_table(all, nbmix(d$x, k = 1:2, size_factors = d$s, seed = 1, threads = 1))
+  table <- tidy(all)
+  for (g in c("g1", "g7", "g12")) {
+    alone <- nbmix(d$x[g, ], k = 1:2, size_factors = d$s, seed = 1)
+    mine <- table[table$gene == g, ]
+    expect_equal(as.numeric(logLik(alone)), glance(all)$logLik[glance(all)$gene == g],
+                 tolerance = 1e-7)
+    expect_equal(tidy(alone)$estimate, mine$estimate, tolerance = 1e-4)
+  }
+  expect_equal(attr(logLik(all), "df"), sum(glance(all)$df))
+})
+
+test_that("a fit of many genes is subset by name, position and double bracket", {
+  d <- some_counts()
+  fit <- nbmix(d$x, k = 1:2, size_factors = d$s, seed = 1)
+  part <- fit[c("g9", "g2")]
+  expect_identical(glance(part)$gene, c("g9", "g2"))
+  expect_equal(subset(tidy(part), gene == "g2"), subset(tidy(fit), gene == "g2"),
+               ignore_attr = TRUE)
+  one <- fit[["g9"]]
+  expect_s3_class(one, "nbmix_em")
+  expect_equal(tidy(one)$estimate, subset(tidy(fit), gene == "g9")$estimate)
+  expect_equal(tidy(one)$std.error, subset(tidy(fit), gene == "g9")$std.error)
+  expect_equal(unname(rowSums(responsibilities(one))), rep(1, ncol(d$x)))
+  expect_identical(names(clusters(one)), colnames(d$x))
+  expect_equal(unname(predict(fit, newdata = d$x, type = "cluster")["g9", ]),
+               unname(clusters(one)))
+  expect_equal(predict(fit, newdata = d$x, type = "prob")$g9, responsibilities(one))
+  density <- predict(fit, newdata = d$x, type = "density")
+  expect_equal(sum(log(density)), as.numeric(logLik(fit)), tolerance = 1e-8)
+  expect_error(fit["nobody"], "'i' must be")
+  expect_error(clusters(fit), "newdata")
+  expect_true(is.matrix(vcov(one)))
+})
+
+test_that("genes that cannot be fitted keep a row that says why", {
+  d <- some_counts(6)
+  x <- d$x
+  x["g1", ] <- 0
+  x["g2", ] <- 3
+  x["g3", 5] <- NA
+  x["g4", 6] <- -1
+  x["g5", 7] <- 0.5
+  fit <- nbmix(x, k = 1:2, size_factors = d$s, seed = 1)
+  one <- glance(fit)
+  expect_identical(one$status, c("all_zero", "one_value", rep("invalid", 3), "ok"))
+  expect_match(fit$messages[["g3"]], "NA in cell 5")
+  expect_match(fit$messages[["g4"]], "-1 in cell 6")
+  expect_match(fit$messages[["g5"]], "0.5 in cell 7")
+  expect_false(any(c("g3", "g4", "g5") %in% tidy(fit)$gene))
+  expect_true(all(is.finite(tidy(fit)$estimate)))
+  expect_output(print(fit), "3 invalid")
+  x["g6", 1] <- Inf
+  expect_identical(glance(nbmix(x[6, , drop = FALSE]))$status, "invalid")
+  expect_equal(nrow(fit["g3"]$units), 1L)
+  expect_output(print(fit[["g3"]]), "not fitted")
+})
+
+test_that("the quadrature of the zeros agrees with the full sum", {
+  set.seed(31)
+  cells <- 2000
+  s <- exp(rnorm(cells, 0, 0.6))
+  d <- simulate_nbmix(cells, c(0.9, 0.1), c(0.02, 0.9), c(0, 0.5), s)
+  fit <- nbmix(d$x, k = 2, size_factors = s, seed = 1)
+  theta <- oracle_nb_theta(unname(fit$estimate$weight), unname(fit$estimate$mean),
+                           unname(fit$estimate$dispersion))
+  full <- oracle_nb_log_likelihood(d$x, s, theta)
+  expect_equal(as.numeric(logLik(fit)), full, tolerance = 1e-12)
+  expect_equal(utils::tail(objective(fit)$value, 1), full, tolerance = 1e-9)
+  reference <- oracle_nb_mle(d$x, s, 2, starts = list(theta))
+  expect_gte(as.numeric(logLik(fit)), reference$log_likelihood - 1e-6)
+})
+
+test_that("VB and Gibbs fit matrices too", {
+  d <- some_counts(3, 60)
+  vb <- nbmix(d$x, k = 2, size_factors = d$s, method = "vb", seed = 1)
+  expect_true(all(glance(vb)$converged))
+  expect_identical(glance(vb)$k, rep(2L, 3))
+  control <- gibbs_control(chains = 2, iterations = 100)
+  gibbs <- suppressWarnings(nbmix(d$x, k = 1, size_factors = d$s, method = "gibbs", seed = 1,
+                                  control = control))
+  expect_equal(nrow(tidy(gibbs)), 9L)
+  expect_true(all(is.finite(tidy(gibbs)$std.error[tidy(gibbs)$term != "weight"])))
+})
+
+test_that("the packaged blood cells: modes of the markers are the sorted cell types", {
+  markers <- c("MS4A1", "CD79A", "LYZ", "NKG7", "CD3D")
+  counts <- pbmc_cells$counts[markers, ]
+  fit <- nbmix(counts, k = 2, size_factors = pbmc_cells$cells$size_factor, seed = 1)
+  expect_true(all(glance(fit)$status == "ok"))
+  type <- as.character(pbmc_cells$cells$subpopulation)
+  high <- vapply(markers, function(g) {
+    e <- fit[[g]]$estimate
+    unname(clusters(fit[[g]])) == which.max(e$mean)
+  }, logical(ncol(counts)))
+  share <- function(gene, group) mean(type[high[, gene]] == group)
+  expect_gt(share("MS4A1", "B cell"), 0.9)
+  expect_gt(share("CD79A", "B cell"), 0.9)
+  caught <- function(gene, group) mean(high[type == group, gene])
+  expect_gt(share("NKG7", "NK cell"), 0.8)
+  expect_gt(share("CD3D", "T cell"), 0.95)
+  expect_gt(caught("CD79A", "B cell"), 0.9)
+  expect_gt(caught("NKG7", "NK cell"), 0.95)
+  expect_gt(caught("LYZ", "CD14+"), 0.7)
+})
