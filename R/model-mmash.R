@@ -211,11 +211,21 @@ mmash_start <- function(inputs, residual = inputs$residual) {
     check_covariance(start$residual, size[2], "mmash", "start$residual")
   }
   weights <- check_prior_weights(start$weights, inputs$prior, "mmash") %||% inputs$prior$weights
-  if (is.null(weights) && isTRUE(inputs$control$accelerate) && inputs$method != "em") {
+  given_nothing <- is.null(weights)
+  if (given_nothing && isTRUE(inputs$control$accelerate) && inputs$method != "em") {
     weights <- marginal_weights(inputs, sigma)
   }
   parts <- length(prior_components(inputs$prior))
-  list(mean = unname(mean), weights = unname(weights %||% rep(1 / parts, parts)), sigma = sigma)
+  list(mean = unname(mean), weights = unname(weights %||% rep(1 / parts, parts)), sigma = sigma,
+       path = if (is.null(start$coef) && given_nothing) path_length(inputs) else 0L)
+}
+
+# Starts along the penalised path: `restarts` less the one at zero. None for plain coordinate
+# ascent, and none where a sweep over so many genotypes would take minutes.
+path_length <- function(inputs, limit = 2e8) {
+  control <- inputs$control
+  plain <- inputs$method != "vb" || !isTRUE(control$accelerate)
+  if (plain || inputs$input$n * inputs$input$cols > limit) 0L else control$restarts - 1L
 }
 
 mmash_start_values <- function(start) {
@@ -243,6 +253,7 @@ marginal_weights <- function(inputs, sigma, sweeps = 20) {
   settings$marginal <- TRUE
   settings$learn_weights <- TRUE
   settings$learn_residual <- FALSE
+  settings$signals <- FALSE
   monitor <- new_monitor("mmash", control, FALSE)
   pmax(mmash_fit(inputs$input, inputs$core, start, settings, control, monitor,
                  inputs$threads)$weights, 1e-8)
@@ -250,7 +261,7 @@ marginal_weights <- function(inputs, sigma, sweeps = 20) {
 
 mmash_core_settings <- function(inputs, rank = inputs$residual$rank) {
   list(learn_weights = inputs$learned$weights, learn_residual = inputs$learned$residual,
-       marginal = inputs$method == "em", rank = as.integer(rank),
+       marginal = inputs$method == "em", signals = inputs$method != "em", rank = as.integer(rank),
        residual = if (inputs$residual$kind == "fixed") "full" else inputs$residual$kind)
 }
 
@@ -329,11 +340,12 @@ new_mmash <- function(out, inputs) {
                  posterior = posterior, prior = inputs$prior, penalty = inputs$penalty,
                  residual = inputs$residual, order = inputs$data$order,
                  input = inputs[c("standardize", "missing_x", "allele")],
+                 starts = out$starts,
                  state = out[intersect(names(out), c("state", "progress", "patterns"))])
   if (inputs$residual$kind == "low_rank") fit$rank <- inputs$residual$rank
   if (inputs$method == "em") fit$log_lik <- mmash_log_lik(fit)
   fit$fitted <- mmash_fitted(out, inputs$data)
-  fit$signals <- mmash_signals(fit, inputs)
+  fit$signals <- mmash_signals(out$signals, inputs$data$order)
   fit
 }
 

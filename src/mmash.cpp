@@ -2,12 +2,29 @@
 #include "rglue/mmash.h"
 
 #include "engine/em.h"
+#include "engine/multistart.h"
 #include "engine/vb.h"
+#include "models/mmash/path.h"
 #include "rglue/executor.h"
 #include "rglue/monitor.h"
 #include "rglue/options.h"
 
 using namespace mixology;
+
+namespace {
+
+// The best of `start` and `count` points of the penalised path after short runs.
+Mmash::State best_start(const Mmash& model, Mmash::State start, int count,
+                        const AscentOptions& options, Executor& executor, Monitor& monitor,
+                        Rcpp::List& report) {
+  if (count <= 0) return start;
+  auto starts = mmash::GroupLassoPath(model, std::move(start), mmash::PathOptions()).starts(count);
+  const StartsReport chosen = short_runs(model, starts, options, executor, monitor);
+  report = to_list(chosen);
+  return starts[static_cast<std::size_t>(chosen.chosen)];
+}
+
+}  // namespace
 
 // [[Rcpp::export(rng = false)]]
 Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp::List settings,
@@ -15,7 +32,10 @@ Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp:
   TbbExecutor executor(threads);
   RMonitor watch(monitor);
   const Mmash model(mmash_data(input), mmash_prior(prior), mmash_options(settings), &executor);
-  Mmash::State state = mmash_state(model, start);
+  Rcpp::List starts;
+  const int path = start.containsElementNamed("path") ? Rcpp::as<int>(start["path"]) : 0;
+  Mmash::State state = best_start(model, mmash_state(model, start), path, vb_options(control),
+                                  executor, watch, starts);
   AscentProgress progress;
   if (start.containsElementNamed("progress")) progress = to_progress(start["progress"]);
   const Trace trace =
@@ -23,6 +43,10 @@ Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp:
           ? run_em(model, state, em_options(control), executor, watch, &progress)
           : run_vb(model, state, vb_options(control), executor, watch, &progress);
   Rcpp::List out = mmash_results(model, state, executor);
+  if (Rcpp::as<bool>(settings["signals"])) {
+    out["signals"] = mmash_signals(model, state, as_vector(out["null"]));
+  }
+  out["starts"] = starts;
   out["trace"] = to_list(trace);
   out["state"] = to_list(model.save(state));
   out["progress"] = to_list(progress);

@@ -58,8 +58,8 @@ Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Ex
   const MatrixXd mean = all.sum / all.kept;
   const VectorXd weights = all.weights / all.kept;
   const VectorXd logs = weights.array().log().cwiseMax(mmash::Mixture::kNever);
-  Rcpp::List out =
-      mmash_results(model, model.init(mean, logs, all.sigma / all.kept), executor);
+  const Mmash::State centre = model.init(mean, logs, all.sigma / all.kept);
+  Rcpp::List out = mmash_results(model, centre, executor);
   mmash::EffectSummaries s;
   s.sd = (all.square / all.kept - mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
   s.positive = all.positive / all.kept;
@@ -68,6 +68,7 @@ Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Ex
                               : VectorXd::Constant(all.null.size(), std::nan(""));
   const Rcpp::List effects = to_list(s, model.design().scale());
   for (const char* name : {"sd", "positive", "negative", "null"}) out[name] = effects[name];
+  out["signals"] = mmash_signals(model, centre, s.null);
   return out;
 }
 

@@ -67,7 +67,6 @@ class Mmash {
 
   Mmash(Data data, mmash::Prior prior, Options options, Executor* executor = nullptr)
       : data_(std::move(data)), prior_(std::move(prior)), options_(options), executor_(executor) {
-    for (Index p = 0; p < cols(); ++p) informative_ += design().square(p) > 0.0 ? 1.0 : 0.0;
     if (!complete()) measure_patterns();
   }
 
@@ -172,7 +171,8 @@ class Mmash {
   VectorXd evidence(const State& s, Index p, const MatrixXd& residual, const double* column) const;
   mmash::Mixture mixture_of(const State& s, Index p) const;
 
-  double informative() const { return informative_; }
+  // The columns of a block, in place or decoded into the buffer.
+  const double* fetch(Index block, std::vector<double>& buffer) const;
   const mmash::PatternSums& pattern_sums() const { return sums_; }
 
   void set_residual(State& s, const MatrixXd& sigma) const {
@@ -204,7 +204,6 @@ class Mmash {
   static constexpr double kTinyLog = -200.0;  // below this a weight is not extrapolated
   static constexpr Index kRowChunk = 8192;    // rows of one parallel task
 
-  const double* fetch(Index block, std::vector<double>& buffer) const;
   void cross(const double* x, Index block, const MatrixXd& residual, double* out) const;
   void subtract(const double* x, Index count, const double* change, MatrixXd& residual) const;
   void subtract_all(const MatrixXd& mean, MatrixXd& residual) const;
@@ -224,7 +223,6 @@ class Mmash {
   mmash::Prior prior_;
   Options options_;
   Executor* executor_;
-  double informative_ = 0.0;  // SNPs that vary
   mmash::PatternSums sums_;
 };
 

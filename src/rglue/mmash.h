@@ -9,6 +9,7 @@
 #include "models/mmash/bed.h"
 #include "models/mmash/marginal.h"
 #include "models/mmash/posterior.h"
+#include "models/mmash/signals.h"
 #include "rglue/archive.h"
 #include "rglue/fit.h"
 
@@ -188,6 +189,30 @@ inline Rcpp::List to_list(const mmash::PatternSums& sums,
   return Rcpp::List::create(Rcpp::Named("square") = to_matrix(sums.square),
                             Rcpp::Named("zx") = zx, Rcpp::Named("zz") = zz,
                             Rcpp::Named("seen") = seen);
+}
+
+inline Rcpp::List to_list(const std::vector<mmash::Signal>& signals) {
+  using Rcpp::Named;
+  Rcpp::List out;
+  auto one_based = [](const std::vector<Index>& v) {
+    return Rcpp::IntegerVector(v.begin(), v.end()) + 1;
+  };
+  for (const mmash::Signal& s : signals) {
+    out.push_back(Rcpp::List::create(
+        Named("lead") = static_cast<int>(s.lead) + 1, Named("mass") = s.mass,
+        Named("members") = one_based(s.members), Named("variants") = one_based(s.variants),
+        Named("probability") = Rcpp::wrap(s.probability),
+        Named("correlation") = to_matrix(s.correlation)));
+  }
+  return out;
+}
+
+// `null`: the probability of the null of each effect; NaN: the prior has none.
+inline Rcpp::List mmash_signals(const Mmash& model, const Mmash::State& state,
+                                const VectorXd& null) {
+  if (!model.prior().null || model.options().marginal) return Rcpp::List();
+  const VectorXd pip = 1.0 - null.array();
+  return to_list(mmash::SignalFinder(model, state, mmash::SignalOptions()).find(pip));
 }
 
 // What R makes a fit of; effects on the scale of the input.

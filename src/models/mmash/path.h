@@ -1,0 +1,90 @@
+// Starting points along a penalised path. Coordinate ascent from B = 0 lets the first of many
+// correlated SNPs take what belongs to others; the solutions of a group lasso,
+//   min_B  1/2 tr[Sigma^-1 (Y - XB)'(Y - XB)] + lambda sum_p sqrt(d_p) |Sigma^-1/2 beta_p|,
+// do not. One of a few of them, chosen by the bound, is where the fit goes on.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "models/mmash.h"
+
+namespace mixology {
+namespace mmash {
+
+struct PathOptions {
+  double smallest = 0.05;   // of the penalty that sets every effect to 0
+  double tolerance = 1e-3;  // largest change of an effect, in units of the penalty, that ends it
+  int sweeps = 15;          // at most, for each penalty
+};
+
+class GroupLassoPath {
+ public:
+  GroupLassoPath(const Mmash& model, Mmash::State start, const PathOptions& options)
+      : model_(model), state_(std::move(start)), options_(options) {
+    state_.mixture->reserve(workspace_);
+  }
+
+  // The start itself and `count` solutions with smaller and smaller penalty.
+  std::vector<Mmash::State> starts(int count) {
+    std::vector<Mmash::State> out{state_};
+    const double top = largest_penalty();
+    if (!(top > 0.0)) return out;
+    for (int i = 1; i <= count; ++i) {
+      lambda_ = top * std::pow(options_.smallest, static_cast<double>(i) / count);
+      for (int sweep = 0; sweep < options_.sweeps; ++sweep) {
+        if (descend() < options_.tolerance) break;
+      }
+      out.push_back(state_);
+    }
+    return out;
+  }
+
+ private:
+  double largest_penalty() {
+    double top = 0.0;
+    Mmash::State at_zero = state_;
+    model_.visit_all(at_zero, workspace_, [&](Index p, const Mixture&, const double* phi, double,
+                                              Workspace& w) -> const VectorXd& {
+      top = std::max(top, size(phi) / std::sqrt(model_.design().square(p)));
+      w.mean = at_zero.mean.col(p);
+      return w.mean;
+    });
+    return top;
+  }
+
+  // |Sigma^1/2 phi|
+  double size(const double* phi) const {
+    const Eigen::Map<const VectorXd> v(phi, model_.conditions());
+    return std::sqrt(std::max(v.dot(state_.sigma * v), 0.0));
+  }
+
+  double descend() {
+    double moved = 0.0;
+    model_.visit_all(state_, workspace_, [&](Index p, const Mixture&, const double* phi, double,
+                                             Workspace& w) -> const VectorXd& {
+      const double d = model_.design().square(p);
+      const double norm = size(phi);
+      const double keep = 1.0 - lambda_ * std::sqrt(d) / norm;
+      if (keep > 0.0) {
+        w.mean = (keep / d) * (state_.sigma * Eigen::Map<const VectorXd>(phi, state_.sigma.rows()));
+      } else {
+        w.mean.setZero();
+      }
+      const double change = (w.mean - state_.mean.col(p)).cwiseAbs().maxCoeff();
+      moved = std::max(moved, change * std::sqrt(d) / lambda_);
+      return w.mean;
+    });
+    return moved;
+  }
+
+  const Mmash& model_;
+  Mmash::State state_;
+  PathOptions options_;
+  Workspace workspace_;
+  double lambda_ = 0.0;
+};
+
+}  // namespace mmash
+}  // namespace mixology

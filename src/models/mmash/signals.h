@@ -1,0 +1,193 @@
+// Signals and the posterior of each signal's single causal SNP.
+//
+// SNPs that probably have an effect are grouped around the most probable of each group by their
+// correlation. A group whose probabilities add up to a half is a signal. Its effects are put back
+// into the residual, and every SNP is asked how well it explains what is there alone:
+//   alpha_p prop. to sum over components but the null of pi_t BF_t(phi_p)
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "models/mmash.h"
+
+namespace mixology {
+namespace mmash {
+
+struct Signal {
+  Index lead = 0;
+  double mass = 0.0;              // sum of the inclusion probabilities of its SNPs
+  std::vector<Index> members;     // SNPs whose effects make up the signal
+  std::vector<Index> variants;    // by decreasing probability
+  std::vector<double> probability;
+  MatrixXd correlation;           // of `variants`
+};
+
+struct SignalOptions {
+  double candidate = 0.05;    // inclusion probability from which a SNP may belong to a signal
+  double together = 0.5;      // |correlation| that puts a SNP into the group of another
+  double mass = 0.5;          // of a group that is a signal
+  double negligible = 1e-6;   // probability below which a SNP is not listed
+  Index most_candidates = 200;
+  Index most_variants = 200;  // listed for a signal
+};
+
+class SignalFinder {
+ public:
+  SignalFinder(const Mmash& model, const Mmash::State& state, const SignalOptions& options)
+      : model_(model), state_(state), options_(options) {}
+
+  std::vector<Signal> find(const VectorXd& pip) {
+    std::vector<Signal> signals = groups(pip);
+    if (signals.empty()) return signals;
+    const MatrixXd evidence = all_evidence(signals);
+    Workspace w;
+    state_.mixture->reserve(w);
+    MatrixXd score(model_.cols(), static_cast<Index>(signals.size()));
+    for (Index p = 0; p < model_.cols(); ++p) score_snp(p, evidence, w, score);
+    for (std::size_t s = 0; s < signals.size(); ++s) {
+      list_variants(score.col(static_cast<Index>(s)), signals[s]);
+      signals[s].correlation = correlations(signals[s].variants);
+    }
+    return signals;
+  }
+
+ private:
+  const Design& design() const { return model_.design(); }
+
+  std::vector<Signal> groups(const VectorXd& pip) const {
+    std::vector<Index> order;
+    for (Index p = 0; p < pip.size(); ++p) {
+      if (pip[p] >= options_.candidate && design().square(p) > 0.0) order.push_back(p);
+    }
+    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return pip[a] > pip[b]; });
+    const auto most = static_cast<std::size_t>(options_.most_candidates);
+    if (order.size() > most) order.resize(most);
+    const MatrixXd r = correlations(order);
+    std::vector<bool> used(order.size(), false);
+    std::vector<Signal> out;
+    for (std::size_t a = 0; a < order.size(); ++a) {
+      if (used[a]) continue;
+      Signal signal;
+      signal.lead = order[a];
+      for (std::size_t b = a; b < order.size(); ++b) {
+        const double size = std::abs(r(static_cast<Index>(a), static_cast<Index>(b)));
+        if (used[b] || (b != a && size < options_.together)) continue;
+        used[b] = true;
+        signal.members.push_back(order[b]);
+        signal.mass += pip[order[b]];
+      }
+      if (signal.mass >= options_.mass) out.push_back(std::move(signal));
+    }
+    return out;
+  }
+
+  VectorXd column(Index p) const {
+    VectorXd out = VectorXd::Zero(design().leading());
+    design().column(p, out.data());
+    return out;
+  }
+
+  MatrixXd correlations(const std::vector<Index>& which) const {
+    const Index n = static_cast<Index>(which.size());
+    MatrixXd columns(design().leading(), n);
+    for (Index i = 0; i < n; ++i) columns.col(i) = column(which[static_cast<std::size_t>(i)]);
+    MatrixXd r(n, n);
+    for (Index i = 0; i < n; ++i) {
+      for (Index k = 0; k < n; ++k) {
+        const Index a = which[static_cast<std::size_t>(i)];
+        const Index b = which[static_cast<std::size_t>(k)];
+        const double product = model_.data().gram ? columns(a, k) : columns.col(i).dot(columns.col(k));
+        r(i, k) = product / std::sqrt(design().square(a) * design().square(b));
+      }
+    }
+    return r;
+  }
+
+  // R with a signal's effects put back; for responses with gaps each row times its precision.
+  MatrixXd residual_with(const Signal& signal) const {
+    MatrixXd residual = state_.residual;
+    for (Index q : signal.members) {
+      residual += column(q) * state_.mean.col(q).transpose();
+      if (model_.complete()) continue;
+      const Profile at = profile(state_.precision, model_.pattern_sums(), q);
+      const MatrixXd& z = model_.data().fixed;
+      residual.topRows(z.rows()) -= z * at.moved(state_.mean.col(q), z.cols());
+    }
+    if (model_.complete()) return residual;
+    MatrixXd weighted = MatrixXd::Zero(residual.rows(), residual.cols());
+    for (std::size_t m = 0; m < model_.data().patterns.size(); ++m) {
+      const Pattern& at = model_.data().patterns[m];
+      weighted.middleRows(at.begin, at.size()) =
+          residual.middleRows(at.begin, at.size()) * state_.precision.padded[m];
+    }
+    return weighted;
+  }
+
+  // phi of every SNP for every signal: column s J + j, row p.
+  MatrixXd all_evidence(const std::vector<Signal>& signals) const {
+    const Index nj = model_.conditions();
+    const Index wide = nj * static_cast<Index>(signals.size());
+    MatrixXd stacked(state_.residual.rows(), wide);
+    for (std::size_t s = 0; s < signals.size(); ++s) {
+      stacked.middleCols(static_cast<Index>(s) * nj, nj) = residual_with(signals[s]);
+    }
+    MatrixXd out = MatrixXd::Zero(model_.cols(), wide);
+    std::vector<double> buffer;
+    for (Index block = 0; block < design().blocks(); ++block) {
+      const Index first = design().first(block);
+      if (model_.data().gram) {
+        out.middleRows(first, design().count(block)) =
+            stacked.middleRows(first, design().count(block));
+        continue;
+      }
+      const double* x = model_.fetch(block, buffer);
+      panel::cross(x, design().leading(), design().count(block), stacked.data(), stacked.rows(),
+                   wide, stacked.rows(), out.data() + first, out.rows());
+    }
+    if (!model_.complete()) return out;
+    for (Index s = 0; s < wide; s += nj) {
+      out.middleCols(s, nj) = (out.middleCols(s, nj) * state_.inverse.inverse).eval();
+    }
+    return out;
+  }
+
+  void score_snp(Index p, const MatrixXd& evidence, Workspace& w, MatrixXd& score) const {
+    const Index nj = model_.conditions();
+    score.row(p).setConstant(Mixture::kNever);
+    if (design().square(p) <= 0.0) return;
+    const bool own = !model_.complete();
+    const Mixture local = own ? model_.mixture_of(state_, p) : *state_.mixture;
+    if (own) local.reserve(w);
+    for (Index s = 0; s < score.cols(); ++s) {
+      const VectorXd phi = evidence.block(p, s * nj, 1, nj).transpose();
+      const double log_bf = local.update(phi.data(), own ? 1.0 : design().square(p), w);
+      const double null = w.alpha[static_cast<std::size_t>(local.matrices() * local.lanes())];
+      score(p, s) = log_bf + std::log(std::max(1.0 - null, 1e-300));
+    }
+  }
+
+  void list_variants(const VectorXd& score, Signal& signal) const {
+    const VectorXd weight = (score.array() - score.maxCoeff()).max(-700.0).exp();
+    const double total = weight.sum();
+    std::vector<Index> order(static_cast<std::size_t>(weight.size()));
+    std::iota(order.begin(), order.end(), Index(0));
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index a, Index b) { return weight[a] > weight[b]; });
+    for (Index p : order) {
+      if (static_cast<Index>(signal.variants.size()) >= options_.most_variants) break;
+      if (weight[p] < options_.negligible * total) break;
+      signal.variants.push_back(p);
+      signal.probability.push_back(weight[p] / total);
+    }
+  }
+
+  const Mmash& model_;
+  const Mmash::State& state_;
+  SignalOptions options_;
+};
+
+}  // namespace mmash
+}  // namespace mixology
