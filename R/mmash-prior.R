@@ -262,3 +262,18 @@ print.mash_prior <- function(x, ...) {
   cat(sprintf("  standard deviations from %.3g to %.3g\n", min(x$grid), max(x$grid)))
   invisible(x)
 }
+
+# Data-driven matrices after an extreme-deconvolution EM on the strong effects. They start with a
+# little of the identity, because the EM never leaves the space that a singular matrix spans.
+refine_matrices <- function(matrices, effects, iterations = 200) {
+  if (length(matrices) == 0) return(matrices)
+  strong <- strong_effects(effects)
+  size <- max(strong$bhat^2)
+  start <- lapply(matrices, function(u) {
+    size * (unit_diagonal(u) + diag(0.01, nrow(u)))
+  })
+  out <- mmash_refine(strong$bhat, strong$shat, unname(start), iterations, 1e-6,
+                      resolve_threads(NULL, "mash_prior"))
+  kept <- out$weights > 1e-6 & vapply(out$matrices, function(u) max(diag(u)) > 0, NA)
+  stats::setNames(lapply(out$matrices[kept], unit_diagonal), names(matrices)[kept])
+}

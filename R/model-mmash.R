@@ -54,8 +54,9 @@
 #'   snpStats reads them) or the `"first"` (as PLINK's additive coding).
 #' @param control Settings from [vb_control()], [em_control()] or [gibbs_control()]. `start` may be
 #'   an earlier fit or `list(coef = P x J, weights =, residual =)`, each element optional. Without
-#'   a start, weights not given by the prior come from a quick pass over single variants, unless
-#'   `accelerate = FALSE`; effects start at 0.
+#'   a start, effects start at 0 and weights are those of the prior or all equal. With
+#'   `accelerate = TRUE` and weights not given, the solutions of a group lasso for `restarts - 1`
+#'   penalties are tried too: with correlated variants the bound has many local maxima.
 #' @param seed,threads,verbose As everywhere: see [nbmix()].
 #' @param ... Nothing: an unknown name is an error.
 #' @return A fit: see [accessors], [tidiers] and [lfsr()]. `coef()` is (P + 1) x J with the
@@ -211,13 +212,10 @@ mmash_start <- function(inputs, residual = inputs$residual) {
     check_covariance(start$residual, size[2], "mmash", "start$residual")
   }
   weights <- check_prior_weights(start$weights, inputs$prior, "mmash") %||% inputs$prior$weights
-  given_nothing <- is.null(weights)
-  if (given_nothing && isTRUE(inputs$control$accelerate) && inputs$method != "em") {
-    weights <- marginal_weights(inputs, sigma)
-  }
+  path <- if (is.null(start$coef) && is.null(weights)) path_length(inputs) else 0L
   parts <- length(prior_components(inputs$prior))
   list(mean = unname(mean), weights = unname(weights %||% rep(1 / parts, parts)), sigma = sigma,
-       path = if (is.null(start$coef) && given_nothing) path_length(inputs) else 0L)
+       path = path)
 }
 
 # Starts along the penalised path: `restarts` less the one at zero. None for plain coordinate
@@ -241,22 +239,6 @@ mmash_start_values <- function(start) {
               describe_value(start))
   }
   start
-}
-
-# Weights after a few EM steps over single variants, as mash learns them.
-marginal_weights <- function(inputs, sigma, sweeps = 20) {
-  parts <- length(prior_components(inputs$prior))
-  start <- list(mean = array(0, c(inputs$input$cols, nrow(sigma))), weights = rep(1 / parts, parts),
-                sigma = sigma)
-  control <- utils::modifyList(unclass(em_control()), list(max_iterations = sweeps))
-  settings <- mmash_core_settings(inputs)
-  settings$marginal <- TRUE
-  settings$learn_weights <- TRUE
-  settings$learn_residual <- FALSE
-  settings$signals <- FALSE
-  monitor <- new_monitor("mmash", control, FALSE)
-  pmax(mmash_fit(inputs$input, inputs$core, start, settings, control, monitor,
-                 inputs$threads)$weights, 1e-8)
 }
 
 mmash_core_settings <- function(inputs, rank = inputs$residual$rank) {

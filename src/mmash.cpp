@@ -74,18 +74,6 @@ std::string mmash_bed_fault(Rcpp::RawVector head, double size, double samples, d
                           static_cast<std::uint64_t>(variants));
 }
 
-// Effects of one SNP at a time (with intercept and covariates) and their standard errors, P x J;
-// NA where the SNP does not vary.
-// [[Rcpp::export(rng = false)]]
-Rcpp::List mmash_marginal(Rcpp::List input) {
-  const Mmash::Data data = mmash_data(input);
-  const Rcpp::NumericMatrix basis =
-      data.gram ? Rcpp::NumericMatrix(0, 0) : Rcpp::as<Rcpp::NumericMatrix>(input["basis"]);
-  const mmash::Marginal marginal = mmash::marginal_effects(data, basis.ncol());
-  return Rcpp::List::create(Rcpp::Named("bhat") = to_matrix(marginal.estimate),
-                            Rcpp::Named("shat") = to_matrix(marginal.error));
-}
-
 // Genotypes of some variants (counted from 0) as they are, missing ones NaN.
 // [[Rcpp::export(rng = false)]]
 Rcpp::NumericMatrix mmash_read(Rcpp::List input, Rcpp::IntegerVector variants) {

@@ -1,0 +1,95 @@
+# Cross-validation of mmash().
+
+#' Cross-validation of `mmash()`
+#'
+#' @param x,y As in [mmash()]; `x` may be a file.
+#' @param folds Number of folds, or one label per sample. Default 5.
+#' @param ... Arguments of [mmash()], such as `prior`, `residual`, `covariates`.
+#' @param seed Fixes the folds and the fits. Default: drawn from R's generator.
+#' @param BPPARAM A BiocParallel back end over the folds; `NULL` (default): one after the other.
+#' @return An object of class `mmash_cv`: `predictions` (samples x conditions, each from the fit
+#'   without that sample's fold), `scores` (data frame `fold, condition, n, r2, rmse`), `folds`,
+#'   `converged`. `r2` is the squared correlation of prediction and response; `glance()` gives its
+#'   mean over conditions and folds.
+#' @section Errors: fewer than two folds, more folds than samples, labels of another length.
+#' @examples
+#' set.seed(1)
+#' d <- simulate_mmash(100, 20, conditions = 3, causal = 3)
+#' mmash_cv(d$x, d$y, folds = 3, seed = 1)
+#' @export
+mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
+  fun <- "mmash_cv"
+  seed <- resolve_seed(seed, fun)
+  y <- mmash_response_matrix(y, fun)
+  folds <- resolve_folds(folds, nrow(y), seed, fun)
+  run <- function(fold) cv_fold(x, y, folds == fold, list(...), seed)
+  parts <- over_tasks(sort(unique(folds)), run, BPPARAM, fun)
+  predictions <- y * NA
+  for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction
+  structure(list(predictions = predictions, folds = folds,
+                 scores = do.call(rbind, Map(cv_scores, parts, sort(unique(folds)),
+                                             MoreArgs = list(y = y))),
+                 converged = vapply(parts, `[[`, NA, "converged"), seed = seed),
+            class = "mmash_cv")
+}
+
+# A fold is left out by taking its responses away: that works for any form of x.
+cv_fold <- function(x, y, out, arguments, seed) {
+  training <- y
+  training[out, ] <- NA
+  fit <- suppressWarnings(do.call(mmash, c(list(x, training), arguments,
+                                           list(seed = seed, verbose = FALSE))))
+  predicted <- predict(fit, x, covariates = arguments$covariates)
+  list(at = which(out), prediction = predicted[out, , drop = FALSE],
+       converged = fit$convergence$converged)
+}
+
+cv_scores <- function(part, fold, y) {
+  truth <- y[part$at, , drop = FALSE]
+  one <- function(j) {
+    seen <- !is.na(truth[, j])
+    p <- part$prediction[seen, j]
+    flat <- sum(seen) < 3 || stats::sd(p) == 0
+    data.frame(fold = fold, condition = colnames(y)[j], n = sum(seen),
+               r2 = if (flat) 0 else stats::cor(p, truth[seen, j])^2,
+               rmse = sqrt(mean((p - truth[seen, j])^2)))
+  }
+  do.call(rbind, lapply(seq_len(ncol(y)), one))
+}
+
+resolve_folds <- function(folds, n, seed, fun) {
+  if (length(folds) == n && n > 1) {
+    labels <- as.integer(factor(folds))
+    if (anyNA(labels) || max(labels) < 2) {
+      abort_arg(fun, "folds", "labels of at least two folds", "one label or NA")
+    }
+    return(labels)
+  }
+  folds <- check_count(folds, fun, "folds", 2, n)
+  with_seed_of(seed, sample(rep_len(seq_len(folds), n)))
+}
+
+# Tasks one after the other, or through BiocParallel.
+over_tasks <- function(tasks, run, BPPARAM, fun) {
+  if (is.null(BPPARAM)) return(lapply(tasks, run))
+  check_installed("BiocParallel", fun, "BPPARAM")
+  if (!methods::is(BPPARAM, "BiocParallelParam")) {
+    abort_arg(fun, "BPPARAM", "a back end of BiocParallel, or NULL", describe_value(BPPARAM))
+  }
+  BiocParallel::bplapply(tasks, run, BPPARAM = BPPARAM)
+}
+
+#' @export
+glance.mmash_cv <- function(x, ...) {
+  data.frame(model = "mmash", folds = max(x$folds), r2 = mean(x$scores$r2),
+             rmse = mean(x$scores$rmse), converged = all(x$converged))
+}
+
+#' @export
+print.mmash_cv <- function(x, ...) {
+  cat(sprintf("Cross-validation of mmash in %d folds\n", max(x$folds)))
+  by <- stats::aggregate(x$scores[c("r2", "rmse")], x$scores["condition"], mean)
+  print(by, digits = 3, row.names = FALSE)
+  if (!all(x$converged)) cat(sprintf("%d fits did not converge\n", sum(!x$converged)))
+  invisible(x)
+}
