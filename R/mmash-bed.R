@@ -7,7 +7,8 @@ bed_source <- function(x, fun, settings) {
   bed <- normalizePath(paste0(stem, ".bed"))
   fault <- mmash_bed_fault(readBin(bed, "raw", 3), file.size(bed), nrow(fam), nrow(bim))
   if (fault != "") abort_arg(fun, "x", "a PLINK .bed file", paste0("'", bed, "', which ", fault))
-  samples <- unique_or_null(fam[[2]]) %||% unique_or_null(paste(fam[[1]], fam[[2]], sep = "_"))
+  samples <- unique_or_null(fam[[2]]) %||% unique_or_null(fam[[1]]) %||%
+    unique_or_null(paste(fam[[1]], fam[[2]], sep = "_"))
   names <- list(samples, unique_or_null(bim[[2]]) %||% paste(bim[[1]], bim[[4]], bim[[5]],
                                                              bim[[6]], sep = "_"))
   source <- mmash_new_source("bed", bed, c(nrow(fam), nrow(bim)), names, 0,

@@ -164,11 +164,14 @@ genes_prior <- function(shared, prior, learn, rounds, BPPARAM, fun) {
 # One grid for all genes, from the effects of the sampled ones.
 pooled_prior <- function(shared, genes) {
   effects <- lapply(genes, function(gene) {
-    prior_effects(shared$genes[[gene]],
-                  window_genotypes(shared$source, shared$windows[[gene]]),
-                  shared$arguments$standardize, shared$arguments$covariates, "mean", "second",
-                  "mmash_genes")
+    x <- window_genotypes(shared$source, shared$windows[[gene]])
+    tryCatch(prior_effects(shared$genes[[gene]], x, shared$arguments$standardize,
+                           shared$arguments$covariates, "mean", "second", "mmash_genes"),
+             error = function(e) conditionMessage(e))
   })
+  failed <- vapply(effects, is.character, NA)
+  if (all(failed)) abort("mmash_genes", "no gene gives a prior; the first says: ", effects[[1]])
+  effects <- effects[!failed]
   all <- list(bhat = do.call(rbind, lapply(effects, `[[`, "bhat")),
               shat = do.call(rbind, lapply(effects, `[[`, "shat")))
   new_mash_prior(canonical_matrices(colnames(shared$genes[[1]])), data_grid(all), TRUE, NULL,

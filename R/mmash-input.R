@@ -7,10 +7,6 @@
 mmash_source <- function(x, fun, settings = list()) UseMethod("mmash_source")
 
 mmash_source.default <- function(x, fun, settings = list()) {
-  if (isS4(x) && inherits(x, "SnpMatrix")) {
-    check_installed("snpStats", fun, "a SnpMatrix")
-    return(mmash_source(methods::as(x, "numeric"), fun, settings))
-  }
   must <- paste("a numeric matrix samples x variants, a sparse matrix, the path of a .bed file,",
                 "or made by suff_stats() or summary_stats()")
   abort_arg(fun, "x", must, describe_value(x), if (is.numeric(x)) "as.matrix(x)")
@@ -23,6 +19,11 @@ mmash_source.data.frame <- function(x, fun, settings = list()) {
                                                            class(x[[bad[1]]])[1]))
   }
   mmash_source(as.matrix(x), fun, settings)
+}
+
+mmash_source.SnpMatrix <- function(x, fun, settings = list()) {
+  check_installed("snpStats", fun, "a SnpMatrix")
+  mmash_source(methods::as(x, "numeric"), fun, settings)
 }
 
 mmash_source.matrix <- function(x, fun, settings = list()) {

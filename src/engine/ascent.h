@@ -192,7 +192,8 @@ class Ascent {
       trace_.end(Status::objective_fell, text("the objective fell by %.3g", -gain));
     } else if (std::abs(gain) <= options_.tolerance * scale) {
       trace_.end(Status::converged, text("relative change of the objective %.2g", gain / scale));
-    } else if (parameter_change(before) <= options_.parameter_tolerance) {
+    } else if (!has_stats_archive<Model>::value &&  // else q may move on without them
+               parameter_change(before) <= options_.parameter_tolerance) {
       trace_.end(Status::converged, text("no parameter moved; the objective gained %.2g", gain));
     } else {
       check_limits();

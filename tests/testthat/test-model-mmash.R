@@ -1,26 +1,5 @@
 # mmash against its plain-R oracle, and what its page promises.
 
-quick_prior <- function(j = 3, weights = NULL, null = TRUE) {
-  u <- matrix(.9, j, j) + diag(.1, j)
-  only <- diag(as.numeric(seq_len(j) == 1), j)
-  mash_prior(matrices = list(same = u, any = diag(j), first = only), grid = c(.1, .5, 1),
-             null = null, weights = weights)
-}
-
-oracle_prior <- function(prior, weights) {
-  parts <- mixology:::component_covariances(prior)
-  j <- nrow(prior$matrices[[1]])
-  v <- vapply(parts, function(u) if (is.null(u)) matrix(0, j, j) else u, matrix(0, j, j))
-  list(weights = weights, v = array(v, c(j, j, length(parts))))
-}
-
-plain <- function(iterations, ...) {
-  vb_control(tolerance = 0, parameter_tolerance = 0, max_iterations = iterations,
-             accelerate = FALSE, ...)
-}
-
-quiet_mmash <- function(...) suppressWarnings(mmash(...))
-
 test_that("sweeps, weights, residual and bound are those of the dense oracle", {
   set.seed(1)
   d <- simulate_mmash(40, 8, conditions = 3, causal = 2)

@@ -85,7 +85,14 @@ inline EffectSummaries summarise(const Mmash& model, const Mmash::State& s, Exec
         Workspace w;
         s.mixture->reserve(w);
         for (Index p = range.begin; p < range.end; ++p) {
-          if (model.complete()) {
+          if (model.design().square(p) <= 0.0) {  // the data say nothing: the prior
+            Mixture mixture = *s.mixture;
+            mixture.decompose(MatrixXd::Zero(nj, nj), 1.0);
+            Workspace alone;
+            mixture.reserve(alone);
+            const VectorXd phi = VectorXd::Zero(nj);
+            summarise_effect(mixture, phi.data(), 1.0, alone, p, out);
+          } else if (model.complete()) {
             summarise_effect(*s.mixture, s.phi.col(p).data(), model.design().square(p), w, p, out);
           } else {
             const Mixture mixture = model.mixture_of(s, p);

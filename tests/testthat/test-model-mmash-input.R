@@ -1,0 +1,262 @@
+# What mmash is given: files, bad values, and what it answers.
+
+small <- function() {
+  set.seed(1)
+  x <- matrix(stats::rbinom(40 * 6, 2, .4), 40, dimnames = list(paste0("s", 1:40), paste0("v", 1:6)))
+  list(x = x, y = x[, 2] + matrix(stats::rnorm(80), 40, dimnames = list(rownames(x), c("a", "b"))))
+}
+small_prior <- mash_prior(matrices = list(same = matrix(1, 2, 2), any = diag(2)), grid = c(.2, 1))
+
+# A .bed file by hand: bytes of 2-bit codes, first sample in the low bits.
+write_bed <- function(x, stem, magic = c(0x6c, 0x1b, 0x01)) {
+  code <- matrix(c(0L, 2L, 3L)[x + 1], nrow(x))
+  code[is.na(code)] <- 1L
+  code <- rbind(code, matrix(0L, (4 - nrow(x) %% 4) %% 4, ncol(x)))
+  bytes <- colSums(array(code, c(4, nrow(code) / 4, ncol(x))) * c(1, 4, 16, 64))
+  writeBin(as.raw(c(magic, as.vector(bytes))), paste0(stem, ".bed"))
+  writeLines(sprintf("1 %s 0 %d A B", colnames(x), seq_len(ncol(x))), paste0(stem, ".bim"))
+  writeLines(sprintf("%s %s 0 0 0 0", rownames(x), rownames(x)), paste0(stem, ".fam"))
+  paste0(stem, ".bed")
+}
+
+test_that("a .bed file is the matrix it was made of", {
+  d <- small()
+  for (n in 37:40) {
+    at <- seq_len(n)
+    bed <- write_bed(d$x[at, ], tempfile())
+    from_file <- quiet_mmash(bed, d$y[at, ], small_prior, seed = 1)
+    from_matrix <- quiet_mmash(d$x[at, ], d$y[at, ], small_prior, seed = 1)
+    expect_equal(coef(from_file), coef(from_matrix), tolerance = 1e-10)
+    expect_equal(predict(from_file, bed), predict(from_matrix, d$x[at, ]), tolerance = 1e-10)
+  }
+  first <- quiet_mmash(bed, d$y, small_prior, allele = "first", seed = 1)
+  expect_equal(coef(first)[-1, ], -coef(from_file)[-1, ], tolerance = 1e-8)
+  expect_equal(mash_prior(d$y, X = bed)$grid, mash_prior(d$y, X = d$x)$grid)
+  age <- cbind(age = stats::rnorm(40))
+  expect_equal(coef(quiet_mmash(bed, d$y, small_prior, covariates = age, seed = 1)),
+               coef(quiet_mmash(d$x + 0, d$y, small_prior, covariates = age, seed = 1)),
+               tolerance = 1e-9)
+})
+
+test_that("snpStats's files and objects are read as snpStats reads them", {
+  skip_if_not_installed("snpStats")
+  d <- small()
+  x <- d$x
+  x[3, 2] <- NA
+  snps <- methods::new("SnpMatrix", matrix(as.raw(ifelse(is.na(x), 0, x + 1)), nrow(x),
+                                           dimnames = dimnames(x)))
+  stem <- tempfile()
+  utils::capture.output(suppressMessages(snpStats::write.plink(stem, snps = snps)))
+  fit <- function(x) quiet_mmash(x, d$y, small_prior, missing_x = "mean", seed = 1)
+  expect_error(mmash(paste0(stem, ".bed"), d$y, small_prior), "without missing values; got 1 NA")
+  expect_equal(unname(coef(fit(paste0(stem, ".bed")))), unname(coef(fit(x))), tolerance = 1e-10)
+  expect_equal(coef(fit(snps)), coef(fit(x)), tolerance = 1e-10)
+})
+
+test_that("files that are no .bed files are told apart", {
+  d <- small()
+  stem <- tempfile()
+  bed <- write_bed(d$x, stem)
+  fit <- function() mmash(bed, d$y, small_prior)
+  bytes <- readBin(bed, "raw", 1000)
+  writeBin(bytes[-length(bytes)], bed)
+  expect_error(fit(), "is cut short: 40 samples and 6 variants need 63 bytes, it has 62")
+  writeBin(c(bytes, as.raw(0)), bed)
+  expect_error(fit(), "is too long")
+  writeBin(bytes[1:2], bed)
+  expect_error(fit(), "less than its header")
+  writeBin(c(as.raw(c(1, 2, 1)), bytes[-(1:3)]), bed)
+  expect_error(fit(), "magic number")
+  writeBin(c(bytes[1:2], as.raw(0), bytes[-(1:3)]), bed)
+  expect_error(fit(), "sample after sample")
+  writeBin(c(bytes[1:2], as.raw(7), bytes[-(1:3)]), bed)
+  expect_error(fit(), "neither 00 nor 01")
+  writeBin(bytes, bed)
+  writeLines("1 v1 0 1 A", paste0(stem, ".bim"))
+  expect_error(fit(), "must have 6 columns; got 5")
+  file.create(paste0(stem, ".bim"))
+  expect_error(fit(), "is empty")
+  unlink(paste0(stem, ".bim"))
+  expect_error(fit(), "there is no file")
+  expect_error(mmash("no_such.bed", d$y, small_prior), "'x' must be a .bed file")
+  unlink(paste0(stem, ".fam"))
+  expect_error(fit(), "there is no file")
+})
+
+test_that("odd variants have documented answers", {
+  d <- small()
+  x <- cbind(d$x, flat = 1, twin = d$x[, 2])
+  for (standardize in c(TRUE, FALSE)) {
+    fit <- quiet_mmash(x, d$y, small_prior, standardize = standardize)
+    expect_identical(unname(coef(fit)["flat", ]), c(0, 0))
+    expect_equal(unname(pip(fit)["flat"]), 1 - fit$estimate$weights[["null"]], tolerance = 1e-10)
+    sets <- credible_sets(fit)
+    expect_setequal(sets$variant[sets$set == 1], c("v2", "twin"))
+    expect_equal(sets$probability[sets$set == 1], c(.5, .5), tolerance = 1e-3)
+    expect_true(all(is.finite(tidy(fit)$estimate)))
+  }
+  wide <- matrix(stats::rnorm(40 * 90), 40)
+  expect_true(all(is.finite(coef(quiet_mmash(wide, d$y, small_prior)))))
+})
+
+test_that("bad data are named", {
+  d <- small()
+  fit <- function(x = d$x, y = d$y, prior = small_prior, ...) mmash(x, y, prior, ...)
+  expect_error(fit(y = cbind(d$y[, 1], NA)), "'y' must be observed at least twice")
+  expect_error(fit(y = d$y[1:30, ]), "'y' must be one row per sample of 'x' \\(40\\); got 30 rows")
+  expect_error(fit(y = replace(d$y, 3, Inf)), "'y' must be finite or NA")
+  expect_error(fit(y = "a"), "'y' must be a numeric matrix")
+  expect_error(mmash(d$x, prior = small_prior), "'y' must be a numeric matrix.*got NULL")
+  wrong <- d$y
+  rownames(wrong) <- rev(rownames(wrong))
+  expect_error(fit(y = wrong), "\"s40\" beside \"s1\" in row 1; try the same order")
+  expect_error(fit(x = replace(d$x, 5, NA)), "'x' must be without missing values; got 1 NA; try")
+  expect_error(fit(x = replace(d$x + 0, 5, Inf)), "'x' must be finite")
+  expect_error(fit(x = "a.txt"), "there is no file")
+  expect_error(fit(x = list(1)), "'x' must be a numeric matrix samples x variants")
+  expect_error(fit(x = data.frame(a = letters[1:40])), "numeric in every column")
+  expect_error(fit(x = d$x[1, , drop = FALSE]), "at least two samples")
+  expect_error(fit(x = d$x + .5, storage = "int8"), "whole numbers from -127 to 127")
+  expect_error(fit(covariates = matrix(1, 3, 1)), "'covariates' must be")
+  expect_error(fit(covariates = matrix(stats::rnorm(1600), 40)), "fewer than the samples")
+  expect_error(fit(prior = mash_prior(matrices = list(a = diag(3)), grid = 1)),
+               "'prior' must be one for 2 conditions; got one for 3")
+  expect_error(fit(prior = list()), "made by mash_prior")
+  expect_error(fit(residual = matrix(1, 2, 2)), "'residual' must be positive definite")
+  expect_error(fit(residual = matrix(c(1, 2, 2, 1), 2)), "smallest eigenvalue")
+  expect_error(fit(residual = "ful"), "try \"full\"")
+  expect_error(fit(residual = low_rank(2)), "rank at most 1")
+  expect_error(fit(penalty = 0), "'penalty' must be")
+  expect_error(fit(update = "sigma"), "'update' must be")
+  expect_error(fit(update = "residual", method = "em"), "without \"residual\"")
+  expect_error(fit(order = c(1, 1, 2, 3, 4, 5)), "'order' must be")
+  expect_error(fit(residual = low_rank(1), method = "gibbs"), "'residual' must be a matrix")
+  expect_error(fit(control = vb_control(start = 3)), "'start' must be")
+  expect_error(predict(suppressWarnings(fit()), d$x[, 1:3]), "of the 6 variants of the fit; got 3")
+  expect_error(predict(suppressWarnings(fit())), "'newx' must be given")
+})
+
+test_that("bad priors are named", {
+  bad <- function(...) mash_prior(..., grid = 1)
+  expect_error(bad(matrices = list(a = matrix(c(1, 2, 2, 1), 2))), "matrices\\$a.*eigenvalue")
+  expect_error(bad(matrices = list(a = matrix(c(1, 0, 1, 1), 2))), "asymmetric")
+  expect_error(bad(matrices = list(a = matrix(0, 2, 2))), "not all zero")
+  expect_error(bad(matrices = list(a = diag(2), a = diag(2))), "all different")
+  expect_error(bad(matrices = list(a = diag(2), b = diag(3))), "3 x 3|2 x 2")
+  expect_error(bad(matrices = 3), "named list of covariance matrices")
+  expect_error(mash_prior(), "'X' must be given")
+  expect_error(mash_prior(matrices = list(a = diag(2)), grid = c(1, -1)), "'grid' must be")
+  expect_error(mash_prior(matrices = list(a = diag(2)), grid = c(1, 1)), "none twice")
+  expect_error(bad(matrices = list(a = diag(2)), weights = 1), "'weights' must be 2 numbers")
+})
+
+test_that("bad statistics are named", {
+  d <- small()
+  x <- scale(d$x, scale = FALSE)
+  y <- scale(d$y, scale = FALSE)
+  ld <- stats::cor(d$x)
+  e <- mixology:::prior_effects(d$y, d$x, FALSE, NULL, "error", "second", "test")
+  z <- e$bhat / e$shat
+  expect_error(suff_stats(crossprod(x)[-1, ], crossprod(x, y), crossprod(y), 40), "'XtX' must be")
+  expect_error(suff_stats(crossprod(x), crossprod(x, y)[-1, ], crossprod(y), 40), "'XtY' must be")
+  skew <- ld
+  skew[1, 2] <- .9
+  expect_error(summary_stats(z = z, ld = skew, n = 40, cov_y = stats::cov(d$y)), "symmetric")
+  expect_error(summary_stats(z = z, ld = 2 * ld, n = 40, cov_y = stats::cov(d$y)),
+               "correlations \\(diagonal 1\\)")
+  twins <- matrix(1, 6, 6)
+  expect_error(summary_stats(z = 8 * sign(seq(-3, 2.5)) * abs(z), ld = twins, n = 40,
+                             cov_y = stats::cov(d$y)), "'ld' must be from the sample")
+  expect_error(summary_stats(ld = ld, n = 40, cov_y = stats::cov(d$y)), "'z' must be given")
+  s <- suff_stats(crossprod(x), crossprod(x, y), crossprod(y), 40)
+  expect_error(mmash(s, d$y, small_prior), "left out beside sufficient statistics")
+  expect_error(fitted(quiet_mmash(s, prior = small_prior)), "has no samples")
+})
+
+test_that("priors are made as they are described", {
+  set.seed(2)
+  d <- simulate_mmash(100, 30, conditions = 4, causal = 4)
+  prior <- mash_prior(d$y, X = d$x, pca = 2, add = list(mine = diag(4:1)))
+  expect_true(all(c("identity", "equal", "shared_0.5", "pca_1", "pca_all", "mine") %in%
+                    names(prior$matrices)))
+  expect_true(all(vapply(prior$matrices, function(u) max(diag(u)), 0) - 1 < 1e-12))
+  e <- mixology:::prior_effects(d$y, d$x, FALSE, NULL, "error", "second", "test")
+  by_hand <- summary(stats::lm(d$y[, 2] ~ d$x[, 3]))$coefficients[2, 1:2]
+  expect_equal(unname(c(e$bhat[3, 2], e$shat[3, 2])), unname(by_hand), tolerance = 1e-10)
+  expect_equal(max(prior$grid), 2 * sqrt(max(e$bhat^2 - e$shat^2)))
+  expect_lte(min(prior$grid), min(e$shat) / 10)
+  expect_equal(unique(round(diff(log2(prior$grid)), 10)), .5)
+  refined <- mash_prior(d$y, X = d$x, pca = 2, refine = TRUE)
+  expect_true(all(vapply(refined$matrices, function(u) min(eigen(u)$values), 0) > -1e-10))
+  array3 <- mash_prior(matrices = array(diag(2), c(2, 2, 1)), grid = 1)
+  expect_identical(names(array3$matrices), "matrix1")
+})
+
+test_that("the extreme-deconvolution EM climbs and finds a shared direction", {
+  set.seed(3)
+  u <- tcrossprod(c(1, 1, 0))
+  b <- matrix(stats::rnorm(300), 300) %*% t(c(1, 1, 0)) + .2 * matrix(stats::rnorm(900), 300)
+  out <- mixology:::mmash_refine(b, matrix(.2, 300, 3), list(diag(3)), 500L, 1e-9, 1L)
+  expect_true(all(diff(out$trace$value) > -1e-8))
+  expect_equal(out$matrices[[1]], u, tolerance = .15)
+})
+
+test_that("cross-validation predicts each sample without its fold", {
+  set.seed(4)
+  d <- simulate_mmash(120, 20, conditions = 2, causal = 3, pve = .6)
+  cv <- mmash_cv(d$x, d$y, folds = 3, prior = small_prior, seed = 1)
+  expect_identical(dim(cv$predictions), dim(d$y))
+  expect_false(anyNA(cv$predictions))
+  out <- cv$folds == 2
+  fit <- quiet_mmash(d$x[!out, ], d$y[!out, ], small_prior, seed = 1)
+  expect_equal(unname(cv$predictions[out, ]), unname(predict(fit, d$x[out, ])), tolerance = 1e-6)
+  expect_gt(glance(cv)$r2, .3)
+  expect_error(mmash_cv(d$x, d$y, folds = 1), "'folds' must be")
+  skip_if_not_installed("BiocParallel")
+  again <- mmash_cv(d$x, d$y, folds = 3, prior = small_prior, seed = 1,
+                    BPPARAM = BiocParallel::SerialParam())
+  expect_identical(again$predictions, cv$predictions)
+})
+
+test_that("genes share weights, go on after a stop and survive a bad one", {
+  set.seed(5)
+  x <- simulate_mmash(150, 60, conditions = 2, causal = 0, genotypes = TRUE)$x
+  genes <- lapply(1:4, function(g) {
+    simulate_mmash(150, 15, conditions = 2, causal = 1, pve = .4, effects = "equal",
+                   x = x[, (g - 1) * 15 + 1:15])$y
+  })
+  names(genes) <- paste0("gene", 1:4)
+  windows <- data.frame(gene = names(genes), first = c(1, 16, 31, 46), last = c(15, 30, 45, 60))
+  folder <- tempfile()
+  map <- function(genes, ...) {
+    mmash_genes(genes, x, windows, learn = 4, seed = 1, folder = folder, ...)
+  }
+  found <- map(genes)
+  expect_identical(found$units$status, rep("ok", 4))
+  expect_true(all(c("gene", "variant", "condition", "lfsr", "pip", "set") %in%
+                    names(tidy(found))))
+  expect_true(all(found$units$sets >= 1))
+  expect_length(list.files(folder), 4)
+  kept <- file.info(list.files(folder, full.names = TRUE))$mtime
+  expect_identical(tidy(map(genes)), tidy(found))
+  expect_identical(file.info(list.files(folder, full.names = TRUE))$mtime, kept)
+  broken <- genes
+  broken$gene2[, 1] <- NA
+  some <- mmash_genes(broken, x, windows, learn = 4, seed = 1)
+  expect_match(some$units$status[2], "observed at least twice")
+  expect_identical(some$units$status[-2], rep("ok", 3))
+  expect_error(mmash_genes(genes, x, list(gene1 = 1:5)), "given for every gene")
+  expect_error(mmash_genes(genes[1], x, list(gene1 = 1:500)), "'windows' must be")
+  skip_if_not_installed("BiocParallel")
+  two <- mmash_genes(genes, x, windows, learn = 4, seed = 1,
+                     BPPARAM = BiocParallel::MulticoreParam(2))
+  expect_identical(tidy(two), tidy(found))
+})
+
+test_that("a SummarizedExperiment gives its conditions", {
+  skip_if_not_installed("SummarizedExperiment")
+  d <- small()
+  se <- SummarizedExperiment::SummarizedExperiment(list(expression = t(d$y)))
+  expect_equal(coef(quiet_mmash(d$x, se, small_prior, seed = 1)),
+               coef(quiet_mmash(d$x, d$y, small_prior, seed = 1)))
+})
