@@ -32,7 +32,7 @@ lfsr <- function(x, ...) UseMethod("lfsr")
 
 #' @export
 lfsr.mmash <- function(x, ...) {
-  pmax(1 - pmax(x$posterior$positive, x$posterior$negative), 0)
+  pmin(x$posterior$positive, x$posterior$negative) + x$posterior$zero
 }
 
 #' @rdname lfsr

@@ -9,11 +9,12 @@
 #' @param XtX,XtY,YtY Cross-products `crossprod(X)` (P x P), `crossprod(X, Y)` (P x J) and
 #'   `crossprod(Y)` (J x J). They may be of centred data or not.
 #' @param n Number of samples.
-#' @param x_means,y_means Column means of `X` and `Y`; the cross-products are then taken as not
-#'   centred unless `centered = TRUE`. Without them the data are taken as centred, and the
-#'   intercept is 0.
-#' @param centered Are the cross-products those of centred data? Default `TRUE` when no means are
-#'   given.
+#' @param x_means,y_means Column means of `X` and `Y`. Without them the data are taken as centred,
+#'   and the intercept is 0.
+#' @param centered Are the cross-products those of centred data, and the means there for the
+#'   intercept only? Default: found out. They are when taking the means off would leave something
+#'   that is no matrix of cross-products (not positive semi-definite); where both are possible they
+#'   are taken as not centred.
 #' @param bhat,shat Effects of one variant at a time (with an intercept) and their standard
 #'   errors, P x J.
 #' @param z Their ratio, when `bhat` and `shat` are not at hand: the answer is then on the scale of
@@ -33,22 +34,36 @@
 #' coef(mmash(stats, prior = prior))
 #' @export
 suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
-                       centered = is.null(x_means) && is.null(y_means)) {
+                       centered = NULL) {
   fun <- "suff_stats"
   n <- check_number(n, fun, "n", 3)
-  centered <- check_flag(centered, fun, "centered")
+  centered <- if (!is.null(centered)) check_flag(centered, fun, "centered") else
+    if (is.null(x_means) && is.null(y_means)) TRUE
   XtX <- check_symmetric(XtX, NULL, fun, "XtX")
   p <- nrow(XtX)
   XtY <- check_block(XtY, p, NULL, fun, "XtY")
   YtY <- check_symmetric(YtY, ncol(XtY), fun, "YtY")
   x_means <- check_means(x_means, p, fun, "x_means")
   y_means <- check_means(y_means, ncol(XtY), fun, "y_means")
-  if (!centered) {
+  if (!(centered %||% !may_be_raw(XtX, XtY, YtY, n, x_means, y_means))) {
     XtX <- XtX - n * tcrossprod(x_means)
     XtY <- XtY - n * tcrossprod(x_means, y_means)
     YtY <- YtY - n * tcrossprod(y_means)
   }
   new_suff_stats(XtX, XtY, YtY, n, x_means, y_means)
+}
+
+# Could these be cross-products of data that were not centred? The joint matrix without the means
+# must then be positive semi-definite; of many variants the 500 of largest mean are looked at.
+may_be_raw <- function(XtX, XtY, YtY, n, x_means, y_means) {
+  left <- c(diag(XtX) - n * x_means^2, diag(YtY) - n * y_means^2)
+  size <- c(diag(XtX), diag(YtY))
+  if (any(left < -1e-8 * size)) return(FALSE)
+  at <- utils::head(order(-abs(x_means)), 500)
+  joint <- rbind(cbind(XtX[at, at, drop = FALSE], XtY[at, , drop = FALSE]),
+                 cbind(t(XtY[at, , drop = FALSE]), YtY)) - n * tcrossprod(c(x_means[at], y_means))
+  values <- eigen(joint, symmetric = TRUE, only.values = TRUE)$values
+  min(values) > -1e-8 * max(abs(diag(joint)), n * c(x_means, y_means)^2)
 }
 
 new_suff_stats <- function(XtX, XtY, YtY, n, x_means, y_means) {

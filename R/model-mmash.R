@@ -307,7 +307,7 @@ new_mmash <- function(out, inputs) {
     coefficients = rbind("(Intercept)" = fixed$intercept, effects))
   estimate$covariates <- fixed$covariates
   posterior <- list(mean = effects, sd = named(out$sd), positive = named(out$positive),
-                    negative = named(out$negative), null = stats::setNames(out$null[back],
+                    negative = named(out$negative), zero = named(out$zero), null = stats::setNames(out$null[back],
                                                                            labels[[1]]),
                     square = out$square[back], scale = out$scale[back])
   posterior$draws <- out$draws

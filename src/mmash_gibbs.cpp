@@ -64,10 +64,11 @@ Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Ex
   s.sd = (all.square / all.kept - mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
   s.positive = all.positive / all.kept;
   s.negative = all.negative / all.kept;
+  s.zero = (1.0 - s.positive.array() - s.negative.array()).cwiseMax(0.0);
   s.null = model.prior().null ? VectorXd(all.null / all.kept)
                               : VectorXd::Constant(all.null.size(), std::nan(""));
   const Rcpp::List effects = to_list(s, model.design().scale());
-  for (const char* name : {"sd", "positive", "negative", "null"}) out[name] = effects[name];
+  for (const char* name : {"sd", "positive", "negative", "zero", "null"}) out[name] = effects[name];
   out["signals"] = mmash_signals(model, centre, s.null);
   return out;
 }

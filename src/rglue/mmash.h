@@ -174,6 +174,7 @@ inline Rcpp::List to_list(const mmash::EffectSummaries& s, const VectorXd& scale
       Rcpp::Named("sd") = to_matrix((s.sd * by.asDiagonal()).transpose()),
       Rcpp::Named("positive") = to_matrix(s.positive.transpose()),
       Rcpp::Named("negative") = to_matrix(s.negative.transpose()),
+      Rcpp::Named("zero") = to_matrix(s.zero.transpose()),
       Rcpp::Named("null") = to_vector(s.null));
 }
 

@@ -35,6 +35,12 @@ test_that("individual, sufficient and summary statistics give one answer", {
   d <- mixed_data()
   s <- suff_stats(crossprod(d$x), crossprod(d$x, d$y), crossprod(d$y), nrow(d$x), colMeans(d$x),
                   colMeans(d$y))
+  x <- scale(sweep(d$x, 2, 1, "+"), scale = FALSE)
+  y <- scale(d$y, scale = FALSE)
+  centred <- suff_stats(crossprod(x), crossprod(x, y), crossprod(y), nrow(x), colMeans(d$x) + 1,
+                        colMeans(d$y)) # users have both conventions
+  expect_equal(coef(quiet_mmash(centred, prior = quick_prior())),
+               coef(quiet_mmash(sweep(d$x, 2, 1, "+"), d$y, quick_prior())), tolerance = 1e-9)
   marginal <- mixology:::prior_effects(d$y, d$x, FALSE, NULL, "error", "second", "test")
   from_b <- summary_stats(bhat = marginal$bhat, shat = marginal$shat, ld = stats::cor(d$x),
                           n = nrow(d$x), cov_y = stats::cov(d$y))

@@ -11,7 +11,7 @@ namespace mixology {
 namespace mmash {
 
 struct EffectSummaries {
-  MatrixXd sd, positive, negative;  // J x P
+  MatrixXd sd, positive, negative, zero;  // J x P
   VectorXd null;                    // P; NaN without a null component
 };
 
@@ -54,9 +54,14 @@ inline void summarise_effect(const Mixture& mixture, const double* phi, double d
   VectorXd square = VectorXd::Zero(nj);
   VectorXd positive = VectorXd::Zero(nj);
   VectorXd negative = VectorXd::Zero(nj);
+  const double null = w.alpha[static_cast<std::size_t>(mixture.matrices() * mixture.lanes())];
+  VectorXd zero = VectorXd::Constant(nj, null);  // added up, not left over: it may be tiny
   each_component(mixture, w, [&](Index, double alpha, const VectorXd& m, const VectorXd& v) {
     for (Index j = 0; j < nj; ++j) {
-      if (v[j] <= 0.0) continue;  // this component says exactly 0
+      if (v[j] <= 0.0) {  // this component says exactly 0
+        zero[j] += alpha;
+        continue;
+      }
       const double up = normal_cdf(m[j] / std::sqrt(v[j]));
       square[j] += alpha * (v[j] + m[j] * m[j]);
       positive[j] += alpha * up;
@@ -66,16 +71,15 @@ inline void summarise_effect(const Mixture& mixture, const double* phi, double d
   out.sd.col(p) = (square - w.mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
   out.positive.col(p) = positive;
   out.negative.col(p) = negative;
-  out.null[p] = mixture.prior().null
-                    ? w.alpha[static_cast<std::size_t>(mixture.matrices() * mixture.lanes())]
-                    : std::nan("");
+  out.zero.col(p) = zero;
+  out.null[p] = mixture.prior().null ? null : std::nan("");
 }
 
 inline EffectSummaries summarise(const Mmash& model, const Mmash::State& s, Executor& executor) {
   constexpr Index kSnps = 64;  // of one task
   const Index nj = model.conditions();
   EffectSummaries out;
-  out.sd = out.positive = out.negative = MatrixXd::Zero(nj, model.cols());
+  out.sd = out.positive = out.negative = out.zero = MatrixXd::Zero(nj, model.cols());
   out.null = VectorXd::Zero(model.cols());
   Monitor unstoppable;
   executor.run(
