@@ -33,10 +33,6 @@ mmash_bed_fault <- function(head, size, samples, variants) {
     .Call(`_mixology_mmash_bed_fault`, head, size, samples, variants)
 }
 
-mmash_marginal <- function(input) {
-    .Call(`_mixology_mmash_marginal`, input)
-}
-
 mmash_read <- function(input, variants) {
     .Call(`_mixology_mmash_read`, input, variants)
 }
@@ -47,6 +43,14 @@ mmash_count_missing <- function(input) {
 
 mmash_gibbs <- function(input, prior, start, settings, prior_variance, keep_effects, control, seed, monitor, threads) {
     .Call(`_mixology_mmash_gibbs`, input, prior, start, settings, prior_variance, keep_effects, control, seed, monitor, threads)
+}
+
+mmash_marginal <- function(input) {
+    .Call(`_mixology_mmash_marginal`, input)
+}
+
+mmash_refine <- function(bhat, shat, start, iterations, tolerance, threads) {
+    .Call(`_mixology_mmash_refine`, bhat, shat, start, iterations, tolerance, threads)
 }
 
 nbmix_em <- function(p, i, x, size_factors, settings, control, start, first_gene, monitor, threads) {

@@ -123,16 +123,6 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
-// mmash_marginal
-Rcpp::List mmash_marginal(Rcpp::List input);
-RcppExport SEXP _mixology_mmash_marginal(SEXP inputSEXP) {
-BEGIN_RCPP
-    Rcpp::RObject rcpp_result_gen;
-    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
-    rcpp_result_gen = Rcpp::wrap(mmash_marginal(input));
-    return rcpp_result_gen;
-END_RCPP
-}
 // mmash_read
 Rcpp::NumericMatrix mmash_read(Rcpp::List input, Rcpp::IntegerVector variants);
 RcppExport SEXP _mixology_mmash_read(SEXP inputSEXP, SEXP variantsSEXP) {
@@ -170,6 +160,31 @@ BEGIN_RCPP
     Rcpp::traits::input_parameter< Rcpp::List >::type monitor(monitorSEXP);
     Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
     rcpp_result_gen = Rcpp::wrap(mmash_gibbs(input, prior, start, settings, prior_variance, keep_effects, control, seed, monitor, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_marginal
+Rcpp::List mmash_marginal(Rcpp::List input);
+RcppExport SEXP _mixology_mmash_marginal(SEXP inputSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_marginal(input));
+    return rcpp_result_gen;
+END_RCPP
+}
+// mmash_refine
+Rcpp::List mmash_refine(Rcpp::NumericMatrix bhat, Rcpp::NumericMatrix shat, Rcpp::List start, int iterations, double tolerance, int threads);
+RcppExport SEXP _mixology_mmash_refine(SEXP bhatSEXP, SEXP shatSEXP, SEXP startSEXP, SEXP iterationsSEXP, SEXP toleranceSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type bhat(bhatSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type shat(shatSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type start(startSEXP);
+    Rcpp::traits::input_parameter< int >::type iterations(iterationsSEXP);
+    Rcpp::traits::input_parameter< double >::type tolerance(toleranceSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_refine(bhat, shat, start, iterations, tolerance, threads));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -257,10 +272,11 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_mmash_fit", (DL_FUNC) &_mixology_mmash_fit, 7},
     {"_mixology_mmash_effect", (DL_FUNC) &_mixology_mmash_effect, 4},
     {"_mixology_mmash_bed_fault", (DL_FUNC) &_mixology_mmash_bed_fault, 4},
-    {"_mixology_mmash_marginal", (DL_FUNC) &_mixology_mmash_marginal, 1},
     {"_mixology_mmash_read", (DL_FUNC) &_mixology_mmash_read, 2},
     {"_mixology_mmash_count_missing", (DL_FUNC) &_mixology_mmash_count_missing, 1},
     {"_mixology_mmash_gibbs", (DL_FUNC) &_mixology_mmash_gibbs, 10},
+    {"_mixology_mmash_marginal", (DL_FUNC) &_mixology_mmash_marginal, 1},
+    {"_mixology_mmash_refine", (DL_FUNC) &_mixology_mmash_refine, 6},
     {"_mixology_nbmix_em", (DL_FUNC) &_mixology_nbmix_em, 10},
     {"_mixology_nbmix_posterior", (DL_FUNC) &_mixology_nbmix_posterior, 5},
     {"_mixology_nbmix_vb", (DL_FUNC) &_mixology_nbmix_vb, 11},
