@@ -34,7 +34,8 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
   call$control <- resume_control(fit, iterations)
   call$seed <- fit$control$seed
   call$method <- fit$method
-  if (!is.null(fit$k)) call$k <- fit$k
+  k <- unclass(fit)[["k"]]  # not fit$k, which would find `kept` in a fit of many units
+  if (!is.null(k)) call$k <- k
   call[[1]] <- the_models[[fit$model]]$fit
   out <- eval(as.call(call), parent.frame())
   if (!identical(out$data_info$hash, fit$data_info$hash)) {

@@ -8,9 +8,9 @@
 #' given the cells' rates, under Gibbs sampling; both are wide by default and centred by the gene.
 #'
 #' Under variational Bayes `objective()` is the lower bound with \eqn{q(z)} categorical,
-#' \eqn{q(\pi)} Dirichlet, and the log means and log dispersions at the points that maximise it. Their standard
-#' deviations, and the draws of [as_draws()], come from the curvature of the bound there. `k` is
-#' chosen by the column `evidence` of `glance(fit, all = TRUE)`: the bound with these points turned
+#' \eqn{q(\pi)} Dirichlet, and the log means and log dispersions at the points that maximise it.
+#' Their standard deviations, and the draws of [as_draws()], come from the curvature of the bound
+#' there. `k` is chosen by the column `evidence` of `glance(fit, all = TRUE)`: the bound with these points turned
 #' into normals, \eqn{+ \frac12 \log\det(2 \pi V_k)} for each component, which an empty component
 #' leaves as it is.
 #'
@@ -136,11 +136,8 @@ nbmix_run_gibbs <- function(inputs, rows, first, monitor, threads) {
   before <- control$resumed$state %||% list()
   start <- if (length(before) == 0) inputs$start else list()
   settings <- unclass(control)[c("chains", "iterations", "warmup", "thin")]
-  begin <- proc.time()[["elapsed"]]
-  out <- nbmix_gibbs(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), settings,
-                     inputs$prior, start, before, first, monitor, threads)
-  seconds <- proc.time()[["elapsed"]] - begin
-  lapply(out, function(run) if (!is.null(run)) c(run, seconds = seconds))
+  nbmix_gibbs(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), settings,
+              inputs$prior, start, before, first, monitor, threads)
 }
 
 nbmix_check_gibbs <- function(inputs) {
@@ -184,10 +181,18 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
   list(estimate = estimate, draws = draws, order = order, unmatched = unmatched,
        provisional = provisional, convergence = convergence,
        prob = nbmix_gibbs_prob(run, inputs, x, estimate, order),
-       vcov = if (nrow(flat) > 1) stats::cov(flat) else diag(NA_real_, ncol(flat)),
+       vcov = nbmix_draws_covariance(flat, estimate),
        df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
        objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run),
        outcome = nbmix_gibbs_outcome(x, convergence))
+}
+
+# The point mass at zero has a weight and nothing else.
+nbmix_draws_covariance <- function(flat, estimate) {
+  out <- if (nrow(flat) > 1) stats::cov(flat) else diag(NA_real_, ncol(flat))
+  fixed <- rep(c(FALSE, TRUE, TRUE), each = length(estimate$mean)) & rep(estimate$mean == 0, 3)
+  out[fixed, ] <- out[, fixed] <- NA_real_
+  out
 }
 
 nbmix_gibbs_outcome <- function(x, convergence) {

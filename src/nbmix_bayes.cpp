@@ -25,7 +25,8 @@ Rcpp::List pack_run(const GibbsRun& run, bool alone) {
   Rcpp::List chains(run.chains.size());
   for (std::size_t c = 0; c < run.chains.size(); ++c) chains[c] = to_list(model, run.chains[c]);
   Rcpp::List out = Rcpp::List::create(Rcpp::Named("chains") = chains,
-                                      Rcpp::Named("status") = status_name(run.status));
+                                      Rcpp::Named("status") = status_name(run.status),
+                                      Rcpp::Named("seconds") = run.seconds);
   if (alone) {
     Rcpp::NumericMatrix prob(run.prob.rows(), run.prob.cols());
     std::copy(run.prob.data(), run.prob.data() + run.prob.size(), prob.begin());

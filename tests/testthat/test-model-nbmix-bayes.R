@@ -96,6 +96,21 @@ test_that("counts that are all zero have a proper posterior", {
   }
 })
 
+test_that("the point mass at zero is found, and has a weight and nothing else", {
+  x <- case_5(1000)$x
+  x[seq(1, 1000, 5)] <- 0
+  em <- tidy(nbmix(x, k = 2, zero_inflated = TRUE, seed = 1))
+  for (method in c("vb", "gibbs")) {
+    fit <- nbmix(x, k = 2, zero_inflated = TRUE, method = method, seed = 1,
+                 control = if (method == "gibbs") quick_gibbs())
+    table <- tidy(fit)
+    expect_identical(table$estimate == 0, em$estimate == 0)
+    expect_identical(is.na(table$std.error), is.na(em$std.error))
+    moved <- !is.na(em$std.error)
+    expect_true(all(abs(table$estimate - em$estimate)[moved] < 2 * em$std.error[moved]))
+  }
+})
+
 # ---- Gibbs --------------------------------------------------------------------------------------
 
 test_that("posterior means are within two posterior deviations of the maximum", {
@@ -248,6 +263,19 @@ test_that("many genes are fitted by both engines, whatever the number of threads
       expect_equal(posterior::nvariables(as_draws(fit[["d"]])), 6)
     }
   }
+})
+
+test_that("a fit of many genes goes on to the same answer", {
+  counts <- gene_counts()[1:2, ]
+  fit <- function(n) {
+    control <- gibbs_control(chains = 2, iterations = n, warmup = 20)
+    suppressWarnings(nbmix(counts, k = 2, method = "gibbs", seed = 1, control = control))
+  }
+  whole <- fit(60)
+  part <- fit(40)
+  on <- suppressWarnings(resume(part, 20))
+  expect_identical(on$estimate, whole$estimate)
+  expect_identical(on$posterior, whole$posterior)
 })
 
 test_that("a gene of bad counts has its status and harms no other", {

@@ -160,6 +160,7 @@ struct GibbsRun {
   std::vector<Chain<NbmixGibbs::State>> chains;
   Status status = Status::running;
   MatrixXd prob;  // cells x parts, components by increasing mean
+  double seconds = 0.0;
 };
 
 class GibbsFitter {
@@ -191,7 +192,9 @@ class GibbsFitter {
     }
     // Genes differ in their key, so that two of them never share random numbers.
     const std::uint64_t seed = options_.seed + (item << 32);
+    const Trace clock;
     out.status = run_gibbs(model, out.chains, gibbs_, seed, executor, monitor);
+    out.seconds = clock.elapsed();
     out.prob = probabilities(gene, data, out);
     return out;
   }

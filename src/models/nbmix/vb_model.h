@@ -125,7 +125,10 @@ class NbmixVb {
     out.topLeftCorner(parts, parts) = -mean * mean.transpose() / (total + 1.0);
     out.diagonal().head(parts) += mean / (total + 1.0);
     for (Index j = 0; j < parts; ++j) {
-      if (j >= static_cast<Index>(state.component.size())) continue;
+      if (j >= static_cast<Index>(state.component.size())) {  // the point mass: a weight, no more
+        out(parts + j, parts + j) = out(2 * parts + j, 2 * parts + j) = kNaN;
+        continue;
+      }
       const Component& c = state.component[static_cast<std::size_t>(j)];
       const Eigen::Matrix2d v = point_covariance(state, stats, j);
       const double mu = std::exp(c.eta);
