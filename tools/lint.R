@@ -45,7 +45,19 @@ own_rules <- function() {
   )
 }
 
-problems <- c(unlist(lapply(folders, show_lints)), own_rules())
+# Every help page has its place on the site, and every name there is a help page.
+site_index <- function() {
+  listed <- sub("^ +- ", "", grep("^ +- [a-z]", readLines("_pkgdown.yml"), value = TRUE))
+  topics <- sub("[.]Rd$", "", list.files("man", "[.]Rd$"))
+  simulated <- grep("^simulate_", topics, value = TRUE)
+  listed <- c(setdiff(listed, "starts_with(\"simulate_\")"), simulated)
+  c(
+    sprintf("_pkgdown.yml: lacks %s", setdiff(topics, listed)),
+    sprintf("_pkgdown.yml: %s is no help page", setdiff(listed, topics))
+  )
+}
+
+problems <- c(unlist(lapply(folders, show_lints)), own_rules(), site_index())
 if (length(problems)) {
   cat(problems, sep = "\n")
   quit(status = 1)

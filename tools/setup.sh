@@ -82,7 +82,7 @@ cran_install() {
   makevars=$library/setup.Makevars
   : >"$makevars"
   if [ "$as_root" != none ] && contains "$*" fastglmpca; then
-    echo 'LDFLAGS += -ltbb -ltbbmalloc' >"$makevars"
+    echo 'LDFLAGS += -Wl,--no-as-needed -ltbb -ltbbmalloc' >"$makevars"
   fi
   # fs, which testthat needs, is asked to build without a system library
   USE_BUNDLED_LIBUV=1 R_MAKEVARS_USER=$makevars MAKEFLAGS=-j2 Rscript --vanilla -e 'a <- commandArgs(TRUE)
