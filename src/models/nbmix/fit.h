@@ -160,13 +160,13 @@ inline void pack(const Mixture& m, const MatrixXd& covariance, NbmixFit& fit) {
 }  // namespace detail
 
 // Parts numbered by size, standard errors, and the log likelihood from the full sum over cells.
-inline void finish(const Gene& gene, const Gene& exact, const Mixture& mixture, NbmixFit& fit) {
+inline void finish(const Gene& gene, const Gene& every, const Mixture& mixture, NbmixFit& fit) {
   NbmixEm model(gene);
   NbmixEm::State state = model.init(mixture);
   const PassSums sums = model.update_local(state, Range{0, gene.sites()});
   const Curvature at = curvature(gene, mixture, sums, state.a, state.b);
   detail::pack(mixture, detail::natural_covariance(mixture, at.hessian), fit);
-  const FullSums full = evaluate(exact, mixture);
+  const FullSums full = evaluate_full(every, gene, mixture);
   fit.log_likelihood = full.log_likelihood;
   fit.entropy = full.entropy;
   fit.df = mixture.df();
@@ -175,14 +175,13 @@ inline void finish(const Gene& gene, const Gene& exact, const Mixture& mixture, 
 class GeneFitter {
  public:
   GeneFitter(const Cells& cells, const NbmixOptions& options)
-      : cells_(cells), options_(options) {}
+      : cells_(cells), options_(options), every_(make_gene(cells, {}, ZeroSum::exact)) {}
 
   // `item` numbers the gene for the random starts.
   GeneFit run(const SparseCounts& data, std::uint64_t item, Executor& executor,
               Monitor& monitor) const {
     GeneFit out;
     const Gene gene = make_gene(cells_, data);
-    const Gene exact = gene.quadrature ? make_gene(cells_, data, ZeroSum::exact) : gene;
     out.status = kind(data);
     Mixture smaller;
     for (const int k : options_.k) {
@@ -195,10 +194,10 @@ class GeneFitter {
         continue;
       }
       if (out.status == GeneStatus::all_zero || out.status == GeneStatus::one_value) {
-        degenerate(gene, exact, k, fit);
+        degenerate(gene, k, fit);
         continue;
       }
-      fit_k(gene, exact, item, smaller, fit, executor, monitor);
+      fit_k(gene, data, item, smaller, fit, executor, monitor);
     }
     choose(out);
     return out;
@@ -214,7 +213,7 @@ class GeneFitter {
   }
 
   // Nothing to tell components apart: the first takes all, a Poisson (of mean 0 if need be).
-  void degenerate(const Gene& gene, const Gene& exact, int k, NbmixFit& fit) const {
+  void degenerate(const Gene& gene, int k, NbmixFit& fit) const {
     const Index parts = k + (options_.zero_inflated ? 1 : 0);
     const double mean = gene.sum_x / gene.sum_s;
     fit.df = static_cast<int>(2 * k + parts - 1);
@@ -229,13 +228,13 @@ class GeneFitter {
     fit.log_likelihood = 0.0;
     if (mean > 0.0) {
       Mixture one{VectorXd::Ones(1), {Component{std::log(mean), 0.0}}};
-      fit.log_likelihood = evaluate(exact, one).log_likelihood;
+      fit.log_likelihood = evaluate_full(every_, gene, one).log_likelihood;
     }
     fit.trace.record(0, fit.log_likelihood);
     fit.trace.end(Status::converged, "all counts are equal: nothing to fit");
   }
 
-  void fit_k(const Gene& gene, const Gene& exact, std::uint64_t item, Mixture& smaller,
+  void fit_k(const Gene& gene, const SparseCounts& data, std::uint64_t item, Mixture& smaller,
              NbmixFit& fit, Executor& executor, Monitor& monitor) const {
     Mixture best;
     if (fit.k == 1 && !options_.zero_inflated) {
@@ -243,15 +242,16 @@ class GeneFitter {
     } else {
       best = climb(gene, item, smaller, fit, executor, monitor);
     }
-    finish(gene, exact, best, fit);
+    finish(gene, every_, best, fit);
     if (gene.quadrature && fit.trace.converged() && quadrature_missed(fit)) {
       fit.exact_zeros = true;
+      const Gene exact = make_gene(cells_, data, ZeroSum::exact);
       if (fit.k == 1 && !options_.zero_inflated) {
         best = single(exact, fit);
       } else {
         best = continue_from(exact, best, fit, executor, monitor);
       }
-      finish(exact, exact, best, fit);
+      finish(exact, every_, best, fit);
     }
     smaller = best;
   }
@@ -374,6 +374,7 @@ class GeneFitter {
 
   const Cells& cells_;
   const NbmixOptions& options_;
+  const Gene every_;  // no counts: the zeros of all cells
 };
 
 }  // namespace mixology

@@ -97,4 +97,18 @@ inline FullSums evaluate(const Gene& gene, const Mixture& mixture) {
   return {sums.log_likelihood + gene.constant, std::max(sums.entropy, 0.0)};
 }
 
+// The same by the full sum over cells for a gene whose zeros go through the quadrature. `every` is
+// a gene without counts and with exact zeros: the zeros of all cells, from which the sites of the
+// non-zero cells take theirs back.
+inline FullSums evaluate_full(const Gene& every, const Gene& gene, const Mixture& mixture) {
+  if (!gene.quadrature) return evaluate(gene, mixture);
+  const Range all{0, every.sites()};
+  const Range own{gene.sites() - gene.items(), gene.sites()};
+  const PassSums zeros = pass(every, make_tables(every, mixture, all), {}, all, {}, true);
+  const PassSums counts =
+      pass(gene, make_tables(gene, mixture, own), item_sites(gene), own, {}, true);
+  return {zeros.log_likelihood + counts.log_likelihood + gene.constant,
+          std::max(zeros.entropy + counts.entropy, 0.0)};
+}
+
 }  // namespace mixology

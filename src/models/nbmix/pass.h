@@ -48,48 +48,55 @@ class SoftmaxBlock {
  public:
   explicit SoftmaxBlock(Index components) : z(kBlock, components), total(kBlock) {}
 
-  void normalise(Index rows) {
+  // With `entropy` also the entropy of each row.
+  void normalise(Index rows, bool with_entropy = false) {
     const Index k = z.cols();
-    top_ = z.col(0);
+    if (with_entropy) entropy.head(rows).setZero();
+    if (k == 1) {
+      total.head(rows) = z.col(0).head(rows);
+      z.col(0).head(rows).setOnes();
+      return;
+    }
+    top_.head(rows) = z.col(0).head(rows);
     for (Index j = 1; j < k; ++j) top_.head(rows) = top_.head(rows).max(z.col(j).head(rows));
     total.head(rows).setZero();
     for (Index j = 0; j < k; ++j) {
       z.col(j).head(rows) -= top_.head(rows);
+      if (with_entropy) shifted_.head(rows) = z.col(j).head(rows).max(-700.0);
       array_exp(&z(0, j), &z(0, j), rows);
       total.head(rows) += z.col(j).head(rows);
+      if (with_entropy) entropy.head(rows) -= z.col(j).head(rows) * shifted_.head(rows);
     }
     for (Index j = 0; j < k; ++j) z.col(j).head(rows) /= total.head(rows);
+    if (with_entropy) entropy.head(rows) /= total.head(rows);
     array_log(total.data(), total.data(), rows);
+    if (with_entropy) entropy.head(rows) += total.head(rows);
     total.head(rows) += top_.head(rows);
-  }
-
-  double entropy(Index row) const {
-    double out = 0.0;
-    for (Index j = 0; j < z.cols(); ++j) {
-      if (z(row, j) > 0.0) out -= z(row, j) * std::log(z(row, j));
-    }
-    return out;
   }
 
   ArrayXXd z;
   ArrayXd total;
+  ArrayXd entropy = ArrayXd::Zero(kBlock);
 
  private:
   ArrayXd top_ = ArrayXd::Zero(kBlock);
+  ArrayXd shifted_ = ArrayXd::Zero(kBlock);
 };
 
-inline void zero_block(const PassTables& tables, Index begin, Index rows, SoftmaxBlock& block) {
+inline void zero_block(const PassTables& tables, Index begin, Index rows, SoftmaxBlock& block,
+                       bool entropy = false) {
   const Index k = tables.eta.size();
   const Index row = begin - tables.first_site;
   for (Index j = 0; j < k; ++j) {
     block.z.col(j).head(rows) = tables.log_weight[j] - tables.cost.col(j).segment(row, rows);
   }
   if (tables.point_mass()) block.z.col(k).head(rows).setConstant(tables.log_weight[k]);
-  block.normalise(rows);
+  block.normalise(rows, entropy);
 }
 
 inline void item_block(const Gene& gene, const PassTables& tables, Index begin, Index rows,
-                       const std::vector<Index>& site_of, SoftmaxBlock& block) {
+                       const std::vector<Index>& site_of, SoftmaxBlock& block,
+                       bool entropy = false) {
   const Index k = tables.eta.size();
   for (Index j = 0; j < k; ++j) {
     for (Index i = 0; i < rows; ++i) {
@@ -101,7 +108,7 @@ inline void item_block(const Gene& gene, const PassTables& tables, Index begin, 
     }
   }
   if (tables.point_mass()) block.z.col(k).head(rows).setConstant(-kInfinity);
-  block.normalise(rows);
+  block.normalise(rows, entropy);
 }
 
 }  // namespace detail
@@ -134,7 +141,7 @@ inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range ran
     if (none) {
       if (out.a != nullptr) out.a->middleRows(begin, rows).setZero();
     } else {
-      detail::zero_block(tables, begin, rows, block);
+      detail::zero_block(tables, begin, rows, block, entropy);
       sums.log_likelihood += (w * block.total.head(rows)).sum();
       for (Index j = 0; j < sums.weight.size(); ++j) {
         sums.weight[j] += (w * block.z.col(j).head(rows)).sum();
@@ -142,9 +149,7 @@ inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range ran
           out.a->col(j).segment(begin, rows) = w * block.z.col(j).head(rows);
         }
       }
-      if (entropy) {
-        for (Index i = 0; i < rows; ++i) sums.entropy += w[i] * block.entropy(i);
-      }
+      if (entropy) sums.entropy += (w * block.entropy.head(rows)).sum();
     }
     if (out.b != nullptr) out.b->middleRows(begin, rows).setZero();
   }
@@ -158,13 +163,13 @@ inline PassSums pass_items(const Gene& gene, const PassTables& tables,
   detail::SoftmaxBlock block(tables.log_weight.size());
   for (Index begin = range.begin; begin < range.end; begin += detail::kBlock) {
     const Index rows = std::min(detail::kBlock, range.end - begin);
-    detail::item_block(gene, tables, begin, rows, site_of, block);
+    detail::item_block(gene, tables, begin, rows, site_of, block, entropy);
     for (Index i = 0; i < rows; ++i) {
       const auto item = static_cast<std::size_t>(begin + i);
       const double w = gene.item_weight[item];
       const Index count = gene.item_count[item];
       sums.log_likelihood += w * block.total[i];
-      if (entropy) sums.entropy += w * block.entropy(i);
+      if (entropy) sums.entropy += w * block.entropy[i];
       for (Index j = 0; j < k; ++j) {
         const double wz = w * block.z(i, j);
         sums.weight[j] += wz;
