@@ -43,7 +43,8 @@ NULL
 em_control <- function(tolerance = NULL, max_iterations = NULL, restarts = NULL,
                        accelerate = NULL, start = NULL, parameter_tolerance = NULL,
                        short_iterations = NULL, time_limit = Inf, checkpoint = NULL, ...) {
-  ascent_control("em", "em_control", environment(), list(...))
+  check_exact_names(sys.call(), list(...), "em_control", names(formals()))
+  ascent_control("em", "em_control", environment())
 }
 
 #' @rdname control
@@ -51,7 +52,8 @@ em_control <- function(tolerance = NULL, max_iterations = NULL, restarts = NULL,
 vb_control <- function(tolerance = NULL, max_iterations = NULL, restarts = NULL,
                        accelerate = NULL, start = NULL, parameter_tolerance = NULL,
                        short_iterations = NULL, time_limit = Inf, checkpoint = NULL, ...) {
-  ascent_control("vb", "vb_control", environment(), list(...))
+  check_exact_names(sys.call(), list(...), "vb_control", names(formals()))
+  ascent_control("vb", "vb_control", environment())
 }
 
 #' @rdname control
@@ -59,7 +61,7 @@ vb_control <- function(tolerance = NULL, max_iterations = NULL, restarts = NULL,
 gibbs_control <- function(chains = NULL, iterations = NULL, warmup = NULL, thin = NULL,
                           start = NULL, time_limit = Inf, checkpoint = NULL, ...) {
   fun <- "gibbs_control"
-  check_no_dots(list(...), fun, names(formals()))
+  check_exact_names(sys.call(), list(...), fun, names(formals()))
   out <- engine_defaults("gibbs")
   out$chains <- check_count(chains %||% out$chains, fun, "chains", upper = 1000)
   out$iterations <- check_count(iterations %||% out$iterations, fun, "iterations")
@@ -70,9 +72,15 @@ gibbs_control <- function(chains = NULL, iterations = NULL, warmup = NULL, thin 
   new_control("gibbs", fun, out, start, time_limit, checkpoint)
 }
 
-ascent_control <- function(engine, fun, args, dots) {
+# R completes a shortened argument name; a control takes full names only, so that a slip is seen.
+check_exact_names <- function(call, dots, fun, known) {
+  typed <- setdiff(names(call), c("", known))
+  if (length(typed) > 0) check_no_dots(stats::setNames(list(NULL), typed[1]), fun, known)
+  check_no_dots(dots, fun, known)
+}
+
+ascent_control <- function(engine, fun, args) {
   out <- engine_defaults(engine)
-  check_no_dots(dots, fun, names(formals(fun)))
   given <- function(name) args[[name]] %||% out[[name]]
   out$tolerance <- check_number(given("tolerance"), fun, "tolerance", 0, 1)
   out$parameter_tolerance <- check_number(given("parameter_tolerance"), fun,

@@ -111,8 +111,26 @@ vcov.mixology_fit <- function(object, ...) {
 #' @export
 `[[.mixology_fit` <- function(x, i, ...) {
   fields <- names(unclass(x))
-  if (is.character(i) && !i %in% fields && holds_units(x)) return(x[i])
+  if (is.character(i) && length(i) == 1 && !i %in% fields && holds_units(x)) return(x[i])
   unclass(x)[[i, exact = TRUE]]
+}
+
+# A field is had by its full name alone: a shortened one would find whatever begins like it.
+#' @export
+`$.mixology_fit` <- function(x, name) .subset2(x, name)
+
+# A fit of some of the genes is refitted with all of them, as its call says, and cut down again.
+#' @export
+update.mixology_fit <- function(object, ..., evaluate = TRUE) {
+  out <- NextMethod()
+  if (evaluate && inherits(out, "mixology_fit")) same_units(out, object) else out
+}
+
+# The units of `fit` out of a new fit of all of them.
+same_units <- function(new, fit) {
+  wanted <- fit$gene %||% fit$units[[1]]
+  if (!holds_units(new) || is.null(wanted) || !all(wanted %in% new$units[[1]])) return(new)
+  if (holds_units(fit)) new[wanted] else new[[wanted]]
 }
 
 #' @export

@@ -71,9 +71,10 @@ warn_unconverged <- function(fit) {
 convergence_sentence <- function(fit) {
   info <- fit$convergence
   if (isTRUE(info$converged)) {
-    return(sprintf("converged after %s iterations (%s)", info$iterations, info$reason))
+    return(sprintf("converged after %s (%s)", count_of(info$iterations, "iteration"), info$reason))
   }
-  sprintf("did not converge (%s: %s); %s", info$status, info$reason, convergence_advice(info$status))
+  sprintf("did not converge (%s: %s); %s", info$status, info$reason,
+          convergence_advice(info$status))
 }
 
 convergence_advice <- function(status) {
@@ -84,6 +85,7 @@ convergence_advice <- function(status) {
     objective_fell = "this is a numerical fault: do not use the fit; please report it",
     not_finite = "look for extreme values in the data, or try other starting values",
     units = "see the column 'status' of glance(fit)",
+    invalid = "correct the counts of that gene and fit it again",
     mixing = "run longer chains: resume(fit, iterations)",
     "see the help page ?control")
 }

@@ -48,6 +48,54 @@ as_draws_matrix.mixology_fit <- function(x, draws = 1000, ...) {
   posterior::as_draws_matrix(posterior::as_draws_array(x, draws))
 }
 
+#' Leave-one-out cross-validation of a Gibbs fit
+#'
+#' Hands the log density of each observation under each draw to the loo package: Pareto smoothed
+#' importance sampling, or the widely applicable information criterion.
+#'
+#' @param x A fit by Gibbs sampling of a model with independent observations.
+#' @param data The data of the fit, if its call no longer finds them.
+#' @param ... Further arguments of `loo::loo()`, such as `cores`.
+#' @return What `loo::loo()` and `loo::waic()` return.
+#' @references Vehtari, Gelman and Gabry (2017) Practical Bayesian model evaluation using
+#'   leave-one-out cross-validation and WAIC. Statistics and Computing 27:1413.
+#' @examplesIf requireNamespace("loo", quietly = TRUE)
+#' x <- c(0, 1, 2, 1, 0, 3, 2, 4)
+#' control <- gibbs_control(chains = 2, iterations = 400)
+#' loo::loo(nbmix(x, method = "gibbs", control = control, seed = 1))
+#' @name loo
+#' @exportS3Method loo::loo
+loo.mixology_fit <- function(x, data = NULL, ...) {
+  log_lik <- pointwise_array(x, data, "loo", parent.frame())
+  loo::loo(log_lik, r_eff = loo::relative_eff(exp(log_lik), cores = 1), ...)
+}
+
+#' @rdname loo
+#' @exportS3Method loo::waic
+waic.mixology_fit <- function(x, data = NULL, ...) {
+  loo::waic(pointwise_array(x, data, "waic", parent.frame()), ...)
+}
+
+# iterations x chains x observations
+pointwise_array <- function(fit, data, fun, env) {
+  need_one_unit(fit, fun, sprintf("%s(fit[[\"gene\"]], data = <its counts>)", fun))
+  draws <- fit$posterior$draws
+  if (is.null(draws)) abort(fun, "draws are needed; try method = \"gibbs\"")
+  if (prod(dim(draws)[1:2]) * fit$nobs > 2e8) {
+    abort(fun, "draws x observations is too large to hold; try gibbs_control(thin =)")
+  }
+  values <- pointwise_log_lik(fit, flat_draws(draws), data, env)
+  array(values, c(dim(draws)[1:2], ncol(values)))
+}
+
+# draws x observations
+pointwise_log_lik <- function(fit, draws, data, env) UseMethod("pointwise_log_lik")
+
+#' @export
+pointwise_log_lik.default <- function(fit, draws, data, env) {
+  abort("loo", "not for a fit of ", fit$model)
+}
+
 # iterations x chains x variables
 draws_of <- function(fit, n) {
   need_one_unit(fit, "as_draws", "as_draws(fit[[\"gene\"]])")

@@ -34,15 +34,14 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
   call$control <- resume_control(fit, iterations)
   call$seed <- fit$control$seed
   call$method <- fit$method
-  k <- unclass(fit)[["k"]]  # not fit$k, which would find `kept` in a fit of many units
-  if (!is.null(k)) call$k <- k
+  if (!is.null(fit$k) && is.null(fit$gene)) call$k <- fit$k
   call[[1]] <- the_models[[fit$model]]$fit
   out <- eval(as.call(call), parent.frame())
   if (!identical(out$data_info$hash, fit$data_info$hash)) {
     abort("resume", "the data are not those of the fit; try resume(fit, iterations, data = )")
   }
   out$call <- fit$call
-  out
+  same_units(out, fit)
 }
 
 # The settings of the fit, with the number of sweeps and the fit itself as where to start from.

@@ -3,7 +3,8 @@
 # SummarizedExperiment.
 #
 # A source is a list: genes, cells (numbers), gene_names, cell_names (or NULL), read(first, last)
-# -> list(p, i, x) of the genes first..last, totals() -> column sums, block (genes per block).
+# -> list(p, i, x) of the genes first..last, totals() -> column sums, block (genes per block),
+# on_disk (may a worker read it for itself?).
 
 count_source <- function(x, fun, arg = "x") UseMethod("count_source")
 
@@ -55,25 +56,42 @@ count_source.DelayedMatrix <- function(x, fun, arg = "x") {
                          conditionMessage(e)), "; try again when its file is back")
     })
   }
-  new_source(x, fun, arg, block = block,
+  new_source(x, fun, arg, block = block, on_disk = TRUE,
              read = function(first, last) matrix_rows(rows(first, last), 0L, last - first + 1L),
              totals = function() DelayedArray::colSums(x))
 }
 
-new_source <- function(x, fun, arg, read, totals, block = nrow(x)) {
+new_source <- function(x, fun, arg, read, totals, block = nrow(x), on_disk = FALSE) {
   if (nrow(x) == 0 || ncol(x) == 0) {
     abort_arg(fun, arg, "a matrix with at least one gene and one cell",
               paste(nrow(x), "x", ncol(x)))
   }
-  list(genes = nrow(x), cells = ncol(x), gene_names = rownames(x), cell_names = colnames(x),
-       read = read, totals = totals, block = as.integer(min(nrow(x), max(1, block))),
-       vector = FALSE)
+  list(genes = nrow(x), cells = ncol(x), gene_names = distinct_names(rownames(x)),
+       cell_names = colnames(x), read = read, totals = totals,
+       block = as.integer(min(nrow(x), max(1, block))), vector = FALSE, on_disk = on_disk)
 }
 
-# first and last gene of each block
-source_blocks <- function(source) {
-  first <- seq.int(1L, source$genes, by = source$block)
-  data.frame(first = first, last = pmin(first + source$block - 1L, source$genes))
+# Genes are found again by name: the second "A" is "A.1", a gene without a name is "gene".
+distinct_names <- function(names) {
+  if (is.null(names) || (!anyDuplicated(names) && all(nzchar(names), na.rm = TRUE) &&
+                           !anyNA(names))) return(names)
+  make.unique(ifelse(is.na(names) | names == "", "gene", names))
+}
+
+# First and last gene of each block; workers get some four blocks each, so that none waits long.
+source_blocks <- function(source, BPPARAM = NULL) {
+  size <- source$block
+  if (!is.null(BPPARAM)) {
+    share <- ceiling(source$genes / (4 * BiocParallel::bpnworkers(BPPARAM)))
+    size <- min(size, max(8L, as.integer(share)))
+  }
+  first <- seq.int(1L, source$genes, by = size)
+  data.frame(first = first, last = pmin(first + size - 1L, source$genes))
+}
+
+# Rows in place of those that need not be read any more.
+no_rows <- function(first, last) {
+  list(p = integer(last - first + 2L), i = integer(), x = numeric())
 }
 
 source_gene_names <- function(source) {

@@ -126,7 +126,7 @@ nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_rei
   out$control$seed <- resolve_seed(seed, fun)
   out$threads <- resolve_threads(threads, fun)
   out$verbose <- check_flag(verbose, fun, "verbose")
-  out$BPPARAM <- BPPARAM
+  out$BPPARAM <- resolve_bpparam(BPPARAM, fun)
   out$start <- nbmix_start(out$control, out)
   if (out$method == "gibbs") nbmix_check_gibbs(out)
   out

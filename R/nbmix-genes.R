@@ -51,36 +51,55 @@ nbmix_gene_draws <- function(pieces) {
 
 # Blocks one after another (threads inside), or spread over the workers of BPPARAM.
 nbmix_run_blocks <- function(inputs) {
-  blocks <- source_blocks(inputs$source)
-  if (is.null(inputs$BPPARAM)) return(nbmix_run_here(inputs, blocks))
-  check_installed("BiocParallel", "nbmix", "'BPPARAM'")
-  inputs$verbose <- FALSE
-  out <- BiocParallel::bplapply(seq_len(nrow(blocks)), function(b, inputs, blocks) {
-    nbmix_run_block(inputs, blocks$first[b], blocks$last[b], resolve_threads(NULL, "nbmix"))
-  }, inputs = inputs, blocks = blocks, BPPARAM = inputs$BPPARAM)
+  blocks <- source_blocks(inputs$source, inputs$BPPARAM)
+  out <- if (is.null(inputs$BPPARAM)) nbmix_run_here(inputs, blocks) else
+    nbmix_run_there(inputs, blocks)
   nbmix_offset_blocks(out, blocks)
 }
 
+# Once a block was stopped those behind it are not begun.
 nbmix_run_here <- function(inputs, blocks) {
-  begin <- proc.time()[["elapsed"]]
-  limit <- inputs$control$time_limit
+  run <- block_run("nbmix", inputs$source$genes, inputs$control$time_limit, inputs$verbose)
   out <- vector("list", nrow(blocks))
   for (b in seq_len(nrow(blocks))) {
-    inputs$control$time_limit <- max(limit - (proc.time()[["elapsed"]] - begin), 0)
-    out[[b]] <- nbmix_run_block(inputs, blocks$first[b], blocks$last[b], inputs$threads)
+    first <- blocks$first[b]
+    last <- blocks$last[b]
+    rows <- if (run$going()) inputs$source$read(first, last) else no_rows(first, last)
+    monitor <- block_monitor(run, first, inputs$control)
+    out[[b]] <- nbmix_run_block(inputs, rows, first, monitor, inputs$threads)
+    if (any(out[[b]]$status == "stopped")) run$stop()
   }
-  nbmix_offset_blocks(out, blocks)
+  run$done()
+  out
 }
 
-nbmix_run_block <- function(inputs, first, last, threads) {
-  rows <- inputs$source$read(first, last)
-  label <- sprintf("nbmix, genes %d to %d", first, last)
-  monitor <- new_monitor(label, inputs$control, inputs$verbose, last - first + 1)
-  out <- if (inputs$method == "em") {
-    nbmix_engine_block(inputs, rows, first, monitor, threads)
-  } else {
-    nbmix_bayes_block(inputs, rows, first, monitor, threads)
-  }
+# Genes on disk are read by the workers, those in memory are sent along.
+nbmix_run_there <- function(inputs, blocks) {
+  source <- inputs$source
+  slim <- inputs
+  slim$BPPARAM <- NULL
+  if (!source$on_disk) slim$source[c("read", "totals")] <- NULL
+  ends <- Sys.time() + min(inputs$control$time_limit, 1e9)
+  tasks <- lapply(seq_len(nrow(blocks)), function(b) {
+    first <- blocks$first[b]
+    last <- blocks$last[b]
+    list(inputs = slim, first = first, last = last, ends = ends,
+         rows = if (!source$on_disk) source$read(first, last))
+  })
+  map_items(tasks, nbmix_work, inputs$BPPARAM)
+}
+
+nbmix_work <- function(task) {
+  inputs <- task$inputs
+  rows <- task$rows %||% inputs$source$read(task$first, task$last)
+  left <- as.double(difftime(task$ends, Sys.time(), units = "secs"))
+  run <- block_run("nbmix", inputs$source$genes, left, FALSE)
+  nbmix_run_block(inputs, rows, task$first, block_monitor(run, task$first, inputs$control), 1L)
+}
+
+nbmix_run_block <- function(inputs, rows, first, monitor, threads) {
+  engine <- if (inputs$method == "em") nbmix_engine_block else nbmix_bayes_block
+  out <- engine(inputs, rows, first, monitor, threads)
   if (nbmix_keeps_responsibilities(inputs)) out$kept <- nbmix_block_posterior(out, rows, inputs)
   out
 }
@@ -132,7 +151,7 @@ nbmix_many_convergence <- function(units) {
   bad <- sum(fit & !units$converged)
   stopped <- sum(units$status == "stopped")
   list(converged = bad == 0, status = if (bad == 0) "converged" else "units",
-       reason = if (bad == 0) sprintf("every one of %d genes fitted", sum(fit)) else
+       reason = if (bad == 0) paste(count_of(sum(fit), "gene"), "fitted") else
          sprintf("%d of %d genes, %d of them stopped early", bad, sum(fit), stopped),
        iterations = max(c(0L, units$iterations), na.rm = TRUE))
 }
@@ -210,7 +229,8 @@ nbmix_as_one <- function(fit) {
   out$nobs <- fit$cells
   done <- isTRUE(unit$converged)
   out$convergence <- list(converged = done, status = if (done) "converged" else unit$status,
-                          reason = paste("status", unit$status), iterations = unit$iterations)
+                          reason = c(unname(fit$messages), paste("status", unit$status))[1],
+                          iterations = unit$iterations)
   out$outcome <- unit$status
   out$objective$gene <- NULL
   kept <- fit$kept[[1]]
@@ -220,7 +240,7 @@ nbmix_as_one <- function(fit) {
     out$histogram <- kept$histogram
   }
   out$posterior <- fit$posterior$genes[[1]]
-  out[c("units", "covariance", "kept", "messages")] <- NULL
+  out[c("units", "covariance", "kept")] <- NULL
   class(out) <- class(fit)
   out
 }

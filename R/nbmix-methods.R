@@ -6,8 +6,10 @@
 describe_fit.nbmix <- function(fit) {
   if (holds_units(fit)) return(nbmix_describe_many(fit))
   unit <- if (is.null(fit$gene)) "1 gene" else sprintf("gene %s", fit$gene)
-  head <- sprintf("%s in %d cells%s", unit, fit$nobs, nbmix_size_factor_words(fit))
-  if (length(fit$estimate$weight) == 0) return(c(head, paste("not fitted:", fit$outcome)))
+  head <- sprintf("%s in %s%s", unit, count_of(fit$nobs, "cell"), nbmix_size_factor_words(fit))
+  if (length(fit$estimate$weight) == 0) {
+    return(c(head, paste(c("not fitted:", fit$outcome, unname(fit$messages)), collapse = " ")))
+  }
   e <- fit$estimate
   kind <- ifelse(e$mean == 0, "always zero",
                  ifelse(e$dispersion == 0, sprintf("mean %.4g, Poisson (dispersion 0)", e$mean),
@@ -48,10 +50,11 @@ nbmix_describe_many <- function(fit) {
   units <- fit$units
   status <- table(units$status)
   k <- table(units$k[units$status %in% c("ok", "not_converged")])
-  c(sprintf("%d genes in %d cells%s", nrow(units), fit$cells, nbmix_size_factor_words(fit)),
+  c(sprintf("%s in %s%s", count_of(nrow(units), "gene"), count_of(fit$cells, "cell"),
+            nbmix_size_factor_words(fit)),
     paste0("status: ", paste(sprintf("%d %s", status, names(status)), collapse = ", ")),
     if (length(k) > 0) {
-      paste0("components: ", paste(sprintf("%d genes with %s", k, names(k)), collapse = ", "))
+      paste0("components: ", paste(count_of(k, "gene"), "with", names(k), collapse = ", "))
     })
 }
 
@@ -64,7 +67,7 @@ parameter_table.nbmix <- function(fit, level = NULL) {
                     component = rep(seq_len(parts), 3),
                     term = rep(c("weight", "mean", "dispersion"), each = parts),
                     estimate = unlist(e, use.names = FALSE),
-                    std.error = nbmix_errors(sqrt(diag(fit$vcov)), parts))
+                    std.error = nbmix_errors(fit$vcov, parts))
   out$scale <- rep(c("logit", "log", "log"), each = parts)
   if (!is.null(fit$posterior$draws) && !is.null(level)) {
     limits <- draws_table(fit$posterior$draws, level)
@@ -75,8 +78,9 @@ parameter_table.nbmix <- function(fit, level = NULL) {
 }
 
 # A weight that cannot move has no error; neither has a parameter at its boundary.
-nbmix_errors <- function(errors, parts) {
-  errors <- unname(errors)
+nbmix_errors <- function(vcov, parts) {
+  if (parts == 0) return(numeric())
+  errors <- sqrt(unname(diag(vcov)))
   if (parts == 1) errors[1] <- NA_real_
   errors
 }
@@ -105,7 +109,7 @@ nbmix_many_parameters <- function(fit) {
 #'
 #' @param object A fit by [nbmix()].
 #' @param newdata Counts: a vector for a fit of one gene; for a fit of many genes anything that
-#'   [nbmix()] takes, with the genes of the fit.
+#'   [nbmix()] takes, with the genes of the fit. Missing: the counts of the fit.
 #' @param size_factors Size factors of the new cells: numbers, or `"total"` for a matrix. Default:
 #'   those of the fit when the number of cells is the same, else 1.
 #' @param type `"cluster"` (labels), `"prob"` (responsibilities; for many genes a list of matrices)
@@ -114,9 +118,9 @@ nbmix_many_parameters <- function(fit) {
 #' @param nsim Number of data sets.
 #' @param seed Whole number; `NULL` uses R's generator as it stands.
 #' @param ... Not used.
-#' @return `predict()`: labels, a matrix or a list as `type` says. `residuals()`: randomised
-#'   quantile residuals (standard normal when the model is right), `"response"` (count minus
-#'   fitted value) or `"pearson"`. `simulate()`: a data frame with a column for each data set, or
+#' @return `predict()`: labels, a matrix or a list as `type` says. `residuals()`: `"response"`
+#'   (count minus fitted value), `"pearson"`, or randomised quantile residuals (standard normal when
+#'   the model is right). `simulate()`: a data frame with a column for each data set, or
 #'   for many genes a list of genes x cells matrices. `fitted()`: the expected count of each cell
 #'   given its responsibilities; for many genes the mean over components, genes x cells.
 #' @references Dunn and Smyth (1996) Randomized quantile residuals. Journal of Computational and
@@ -135,13 +139,22 @@ NULL
 predict.nbmix <- function(object, newdata, size_factors = NULL,
                           type = c("cluster", "prob", "density"), ...) {
   type <- check_choice(type, c("cluster", "prob", "density"), "predict", "type")
-  if (missing(newdata)) {
-    abort_arg("predict", "newdata", "counts", "nothing", "predict(fit, newdata = counts)")
-  }
+  if (missing(newdata)) return(nbmix_predict_training(object, type, parent.frame()))
   if (holds_units(object)) return(nbmix_predict_many(object, newdata, size_factors, type))
   x <- check_counts(as.vector(newdata), "predict", "newdata")
   s <- nbmix_new_size_factors(object, size_factors, length(x))
   nbmix_predict_cells(object$estimate, x, s, type, names(newdata))
+}
+
+# Without new counts: what the fit says of its own.
+nbmix_predict_training <- function(fit, type, env) {
+  if (!holds_units(fit) && type != "density" && !is.null(fit$clusters)) {
+    return(if (type == "cluster") fit$clusters else fit$responsibilities)
+  }
+  if (!is.null(fit$gene)) {
+    abort_arg("predict", "newdata", "counts", "nothing", "predict(fit, newdata = counts)")
+  }
+  predict(fit, newdata = training_data(fit, NULL, "predict", env), type = type)
 }
 
 nbmix_predict_cells <- function(estimate, x, s, type, cells) {
@@ -210,29 +223,38 @@ nbmix_fitted_many <- function(fit) {
 
 #' @rdname nbmix-methods
 #' @export
-residuals.nbmix <- function(object, type = c("quantile", "response", "pearson"), data = NULL,
+residuals.nbmix <- function(object, type = c("response", "pearson", "quantile"), data = NULL,
                             seed = NULL, ...) {
-  type <- check_choice(type, c("quantile", "response", "pearson"), "residuals", "type")
+  type <- check_choice(type, c("response", "pearson", "quantile"), "residuals", "type")
   need_one_unit(object, "residuals", "residuals(fit[[\"gene\"]], data = <counts of that gene>)")
-  if (is.null(object$gene)) {
-    data <- nbmix_training_counts(object, data, parent.frame())
-  } else if (is.null(data)) {
-    abort_arg("residuals", "data", "the counts of the gene", "nothing")
-  }
-  x <- check_counts(as.vector(data), "residuals", "data")
-  if (length(x) != object$nobs) {
-    abort_arg("residuals", "data", sprintf("%d counts", object$nobs), sprintf("%d", length(x)))
-  }
+  x <- nbmix_training_counts(object, data, "residuals", parent.frame())
   s <- rep_len(object$size_factors, object$nobs)
   out <- switch(type, response = x - fitted(object), pearson = nbmix_pearson(object$estimate, x, s),
                 quantile = nbmix_quantile_residuals(object$estimate, x, s, seed))
   stats::setNames(out, object$cell_names)
 }
 
-nbmix_training_counts <- function(fit, data, env) {
+#' @export
+pointwise_log_lik.nbmix <- function(fit, draws, data, env) {
+  x <- nbmix_training_counts(fit, data, "loo", env)
+  s <- rep_len(fit$size_factors, fit$nobs)
+  parts <- length(fit$estimate$weight)
+  part <- rep(1:3, each = parts)
+  t(apply(draws, 1, function(d) {
+    nbmix_posterior(x, s, d[part == 1], d[part == 2], d[part == 3])$log_density
+  }))
+}
+
+# The counts of the fit: given (alone or as the first column of a data frame), or found again.
+nbmix_training_counts <- function(fit, data, fun, env) {
   if (is.data.frame(data)) data <- data[[1]]
-  if (is.numeric(data) && length(data) == fit$nobs) return(data)
-  training_data(fit, data, "residuals", env)
+  if (!is.numeric(data) || length(data) != fit$nobs) {
+    if (!is.null(fit$gene)) {
+      abort_arg(fun, "data", sprintf("the %d counts of the gene", fit$nobs), describe_value(data))
+    }
+    data <- training_data(fit, data, fun, env)
+  }
+  check_counts(as.vector(data), fun, "data")
 }
 
 nbmix_pearson <- function(e, x, s) {

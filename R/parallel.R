@@ -30,9 +30,8 @@ new_monitor <- function(label, control, verbose, total = NA, info = list()) {
   )
 }
 
-# A cli bar that appears once a fit has lasted a second.
-progress_bar <- function(label, total) {
-  frame <- parent.frame(2)
+# A cli bar that appears once a fit has lasted a second, and goes when the function `frame` ends.
+progress_bar <- function(label, total, frame = parent.frame(2)) {
   id <- NULL
   function(done, all, objective) {
     if (is.null(id)) {
@@ -43,6 +42,54 @@ progress_bar <- function(label, total) {
     status <- if (is.na(objective)) "" else sprintf("objective %.6g", objective)
     cli::cli_progress_update(set = done, id = id, status = status, .envir = frame)
   }
+}
+
+# Many units in blocks: one bar, one clock and one stop for all of them.
+block_run <- function(label, units, time_limit, verbose) {
+  begin <- proc.time()[["elapsed"]]
+  stopped <- FALSE
+  bar <- if (verbose) progress_bar(label, units)
+  left <- function() {
+    if (stopped) 0 else max(time_limit - (proc.time()[["elapsed"]] - begin), 0)
+  }
+  list(units = units, bar = bar, left = left, going = function() left() > 0,
+       stop = function() stopped <<- TRUE,
+       done = function() if (!is.null(bar)) bar(units, units, NA))
+}
+
+# The monitor of the block that begins with unit `first`.
+block_monitor <- function(run, first, control) {
+  control$time_limit <- run$left()
+  control["checkpoint"] <- list(NULL)
+  out <- new_monitor("", control, FALSE)
+  if (!is.null(run$bar)) {
+    out$progress <- function(done, all, objective) {
+      if (first - 1 + done < run$units) run$bar(first - 1 + done, run$units, NA)
+    }
+  }
+  out
+}
+
+# A BiocParallel back end, checked; NULL is this process with its threads.
+resolve_bpparam <- function(BPPARAM, fun) {
+  if (is.null(BPPARAM)) return(NULL)
+  check_installed("BiocParallel", fun, "'BPPARAM'")
+  if (!methods::is(BPPARAM, "BiocParallelParam")) {
+    abort_arg(fun, "BPPARAM", "NULL or a back end of BiocParallel", describe_value(BPPARAM),
+              "BiocParallel::MulticoreParam(2)")
+  }
+  BPPARAM
+}
+
+# fun() of each item, one after another or on the workers of BPPARAM. What fails in a worker is
+# reported as if it had failed here. `fun` should live in the name space: what it carries along is
+# sent to every worker.
+map_items <- function(items, fun, BPPARAM = NULL) {
+  if (is.null(BPPARAM)) return(lapply(items, fun))
+  tryCatch(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM), bplist_error = function(e) {
+    failed <- Find(function(result) inherits(result, "error"), BiocParallel::bpresult(e))
+    stop(conditionMessage(failed %||% e), call. = FALSE)
+  })
 }
 
 # Writes the running state to a file: first beside it, then renamed, so that a reader or a crash

@@ -18,12 +18,16 @@ describe_value <- function(x) {
   sprintf("%s values (%s)", size, kind)
 }
 
+# "1 gene", "2 genes"
+count_of <- function(n, what) paste0(n, " ", what, ifelse(n == 1, "", "s"))
+
 is_scalar <- function(x) is.atomic(x) && length(x) == 1 && is.null(dim(x)) && !is.na(x)
 is_number <- function(x) is.numeric(x) && is_scalar(x)
 is_whole <- function(x) is_number(x) && is.finite(x) && x == round(x)
 
 check_number <- function(x, fun, arg, lower = -Inf, upper = Inf, open = FALSE, try = NULL) {
-  inside <- is_number(x) && x >= lower && x <= upper && !(open && is.finite(x) && (x == lower || x == upper))
+  inside <- is_number(x) && x >= lower && x <= upper &&
+    !(open && is.finite(x) && (x == lower || x == upper))
   if (!inside) abort_arg(fun, arg, number_range(lower, upper, open), describe_value(x), try)
   as.double(x)
 }
