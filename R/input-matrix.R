@@ -51,14 +51,19 @@ count_source.DelayedMatrix <- function(x, fun, arg = "x") {
   check_installed("DelayedArray", fun, "a DelayedMatrix")
   block <- max(1, floor(4e6 / max(1, ncol(x)))) # about 32 MB of doubles at a time
   rows <- function(first, last) {
-    tryCatch(as.matrix(x[first:last, , drop = FALSE]), error = function(e) {
-      abort(fun, sprintf("genes %d to %d of '%s' cannot be read: %s", first, last, arg,
-                         conditionMessage(e)), "; try again when its file is back")
-    })
+    what <- sprintf("genes %d to %d of '%s'", first, last, arg)
+    from_file(as.matrix(x[first:last, , drop = FALSE]), fun, what)
   }
+  from_file(dimnames(x), fun, sprintf("'%s'", arg))
   new_source(x, fun, arg, block = block, on_disk = TRUE,
              read = function(first, last) matrix_rows(rows(first, last), 0L, last - first + 1L),
-             totals = function() DelayedArray::colSums(x))
+             totals = function() from_file(DelayedArray::colSums(x), fun, sprintf("'%s'", arg)))
+}
+
+from_file <- function(expr, fun, what) {
+  tryCatch(expr, error = function(e) {
+    abort(fun, what, " cannot be read: ", conditionMessage(e), "; try again when its file is back")
+  })
 }
 
 new_source <- function(x, fun, arg, read, totals, block = nrow(x), on_disk = FALSE) {

@@ -57,20 +57,22 @@ nbmix_run_blocks <- function(inputs) {
   nbmix_offset_blocks(out, blocks)
 }
 
-# Once a block was stopped those behind it are not begun.
+# Once a block was stopped, or cannot be read any more, those behind it are not begun.
 nbmix_run_here <- function(inputs, blocks) {
   run <- block_run("nbmix", inputs$source$genes, inputs$control$time_limit, inputs$verbose)
+  fault <- NULL
   out <- vector("list", nrow(blocks))
   for (b in seq_len(nrow(blocks))) {
     first <- blocks$first[b]
-    last <- blocks$last[b]
-    rows <- if (run$going()) inputs$source$read(first, last) else no_rows(first, last)
-    monitor <- block_monitor(run, first, inputs$control)
-    out[[b]] <- nbmix_run_block(inputs, rows, first, monitor, inputs$threads)
+    rows <- nbmix_read(inputs$source, first, blocks$last[b], run$going())
+    fault <- fault %||% rows$fault
+    if (!is.null(fault)) run$stop()
+    out[[b]] <- nbmix_run_block(inputs, rows, first, block_monitor(run, first, inputs$control),
+                                inputs$threads, fault)
     if (any(out[[b]]$status == "stopped")) run$stop()
   }
   run$done()
-  out
+  nbmix_check_read(out)
 }
 
 # Genes on disk are read by the workers, those in memory are sent along.
@@ -86,20 +88,40 @@ nbmix_run_there <- function(inputs, blocks) {
     list(inputs = slim, first = first, last = last, ends = ends,
          rows = if (!source$on_disk) source$read(first, last))
   })
-  map_items(tasks, nbmix_work, inputs$BPPARAM)
+  nbmix_check_read(map_items(tasks, nbmix_work, inputs$BPPARAM))
 }
 
 nbmix_work <- function(task) {
   inputs <- task$inputs
-  rows <- task$rows %||% inputs$source$read(task$first, task$last)
+  first <- task$first
   left <- as.double(difftime(task$ends, Sys.time(), units = "secs"))
   run <- block_run("nbmix", inputs$source$genes, left, FALSE)
-  nbmix_run_block(inputs, rows, task$first, block_monitor(run, task$first, inputs$control), 1L)
+  rows <- task$rows %||% nbmix_read(inputs$source, first, task$last, run$going())
+  if (!is.null(rows$fault)) run$stop()
+  nbmix_run_block(inputs, rows, first, block_monitor(run, first, inputs$control), 1L, rows$fault)
 }
 
-nbmix_run_block <- function(inputs, rows, first, monitor, threads) {
+nbmix_read <- function(source, first, last, going) {
+  if (!going) return(no_rows(first, last))
+  tryCatch(source$read(first, last),
+           error = function(e) c(no_rows(first, last), fault = conditionMessage(e)))
+}
+
+# A file that is gone from the start is an error; one that goes on the way costs the genes that
+# were not read yet, and no others.
+nbmix_check_read <- function(pieces) {
+  unread <- vapply(pieces, function(piece) all(piece$status == "not_read"), NA)
+  if (all(unread)) stop(pieces[[1]]$message[1], call. = FALSE)
+  pieces
+}
+
+nbmix_run_block <- function(inputs, rows, first, monitor, threads, fault = NULL) {
   engine <- if (inputs$method == "em") nbmix_engine_block else nbmix_bayes_block
   out <- engine(inputs, rows, first, monitor, threads)
+  if (!is.null(fault)) {
+    out$status[] <- "not_read"
+    out$message[] <- fault
+  }
   if (nbmix_keeps_responsibilities(inputs)) out$kept <- nbmix_block_posterior(out, rows, inputs)
   out
 }
@@ -148,8 +170,9 @@ nbmix_final_objectives <- function(units) {
 
 nbmix_many_convergence <- function(units) {
   fit <- !units$status %in% c("invalid", "too_few_cells")
-  bad <- sum(fit & !units$converged)
-  stopped <- sum(units$status == "stopped")
+  stopped <- units$status %in% c("stopped", "not_read")
+  bad <- sum(fit & (!units$converged | stopped))
+  stopped <- sum(stopped)
   list(converged = bad == 0, status = if (bad == 0) "converged" else "units",
        reason = if (bad == 0) paste(count_of(sum(fit), "gene"), "fitted") else
          sprintf("%d of %d genes, %d of them stopped early", bad, sum(fit), stopped),

@@ -69,6 +69,8 @@ check_choice <- function(x, choices, fun, arg) {
 # A hint for a name that is almost right; NULL when nothing is close.
 closest_name <- function(x, choices) {
   if (!is.character(x) || length(x) != 1 || is.na(x) || length(choices) == 0) return(NULL)
+  longer <- choices[startsWith(choices, x)]
+  if (nzchar(x) && length(longer) == 1) return(dQuote(longer, FALSE))
   distance <- utils::adist(x, choices, ignore.case = TRUE)[1, ]
   if (min(distance) > 0.5 * nchar(x) + 1) return(NULL)
   dQuote(choices[which.min(distance)], FALSE)

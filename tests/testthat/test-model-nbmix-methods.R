@@ -21,7 +21,7 @@ test_that("predictions of new counts are those of the formulas", {
   expect_identical(predict(f$fit, newdata = x, size_factors = s),
                    stats::setNames(max.col(prob), names(x)))
   expect_equal(sum(predict(f$fit, newdata = 0:5000, size_factors = 1, type = "density")), 1)
-  expect_error(predict(f$fit), "'newdata' must be")
+  expect_identical(predict(f$fit), clusters(f$fit))
   expect_error(predict(f$fit, newdata = -1), "'newdata' must be")
   expect_error(predict(f$fit, newdata = 1, type = "class"), "'type' must be")
 })
@@ -30,14 +30,15 @@ test_that("quantile residuals are standard normal when the model is right", {
   f <- fit_of()
   r <- residuals(f$fit, type = "quantile", data = f$d$x, seed = 1)
   expect_gt(stats::ks.test(r, "pnorm")$p.value, 0.01)
-  expect_identical(r, residuals(f$fit, data = f$d$x, seed = 1))
+  expect_identical(r, residuals(f$fit, type = "quantile", data = f$d$x, seed = 1))
   response <- residuals(f$fit, type = "response", data = f$d$x)
   expect_equal(response, f$d$x - fitted(f$fit))
   pearson <- residuals(f$fit, type = "pearson", data = f$d$x)
   expect_equal(mean(pearson^2), 1, tolerance = 0.2)
   expect_error(residuals(f$fit, data = 1:3), "'data' must be")
   wrong <- nbmix(f$d$x, k = 1)
-  expect_lt(stats::ks.test(residuals(wrong, data = f$d$x, seed = 1), "pnorm")$p.value, 1e-3)
+  off <- residuals(wrong, type = "quantile", data = f$d$x, seed = 1)
+  expect_lt(stats::ks.test(off, "pnorm")$p.value, 1e-3)
 })
 
 test_that("simulated counts look like the data and refit to the same model", {

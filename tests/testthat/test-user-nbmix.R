@@ -1,0 +1,171 @@
+# What a demanding user does with fits of one gene and of many.
+
+user_counts <- function(genes = 30, cells = 80) {
+  with_seed <- function(expr) {
+    set.seed(21)
+    expr
+  }
+  with_seed({
+    s <- exp(rnorm(cells, 0, 0.4))
+    x <- t(vapply(seq_len(genes), function(g) {
+      high <- rbinom(cells, 1, 0.4)
+      as.double(rnbinom(cells, mu = s * c(1 + g / 4, 6 + g)[high + 1], size = 3))
+    }, numeric(cells)))
+  })
+  dimnames(x) <- list(paste0("gene_", seq_len(genes)), paste0("cell_", seq_len(cells)))
+  list(x = x, s = s)
+}
+
+same_fit <- function(a, b) {
+  expect_identical(a$estimate, b$estimate)
+  timeless <- setdiff(names(a$units), "seconds")
+  expect_identical(a$units[timeless], b$units[timeless])
+  expect_identical(a$covariance, b$covariance)
+  expect_identical(a$posterior, b$posterior)
+}
+
+test_that("a field of a fit is had by its full name alone", {
+  data <- user_counts(3)
+  fit <- nbmix(data$x, k = 1:2, seed = 1)
+  expect_null(fit$k)
+  expect_null(fit$uni)
+  expect_s3_class(fit$units, "data.frame")
+})
+
+test_that("back ends of BiocParallel give the answer of this process", {
+  skip_if_not_installed("BiocParallel")
+  data <- user_counts()
+  short <- gibbs_control(chains = 2, iterations = 40)
+  for (method in c("em", "vb", "gibbs")) {
+    control <- if (method == "gibbs") short
+    fit <- function(...) {
+      suppressWarnings(nbmix(data$x, k = 2, size_factors = data$s, method = method, seed = 4,
+                             control = control, ...))
+    }
+    same_fit(fit(BPPARAM = BiocParallel::SerialParam()), fit())
+  }
+  skip_on_os("windows")
+  few <- nbmix(data$x, k = 1:2, seed = 4)
+  same_fit(nbmix(data$x, k = 1:2, seed = 4, BPPARAM = BiocParallel::MulticoreParam(2)), few)
+  sparse <- methods::as(data$x, "dgCMatrix")
+  same_fit(nbmix(sparse, k = 1:2, seed = 4, BPPARAM = BiocParallel::MulticoreParam(2)), few)
+  expect_error(nbmix(data$x, BPPARAM = 2), "'BPPARAM' must be NULL or a back end of BiocParallel")
+})
+
+test_that("once stopped, the blocks that follow are not begun", {
+  data <- user_counts()
+  source <- mixology:::count_source(methods::as(data$x, "dgCMatrix"), "nbmix")
+  expect_gt(nrow(mixology:::source_blocks(source)), 4)
+  run <- mixology:::block_run("nbmix", 30, Inf, FALSE)
+  expect_true(run$going())
+  run$stop()
+  expect_false(run$going())
+  fit <- suppressWarnings(nbmix(methods::as(data$x, "dgCMatrix"), k = 2, seed = 1,
+                                control = em_control(time_limit = 1e-9)))
+  expect_true(all(glance(fit)$status == "stopped"))
+  expect_identical(fit$convergence$status, "units")
+})
+
+test_that("a file that goes away costs the genes that were not read yet, and no others", {
+  data <- user_counts()
+  source <- mixology:::count_source(data$x, "nbmix")
+  read <- source$read
+  source$block <- 10L
+  source$read <- function(first, last) if (first > 15) stop("the file is gone") else read(first, last)
+  inputs <- mixology:::nbmix_bridge(source, NULL, 2, "em", FALSE, FALSE, "BIC", NULL, NULL, 1, 1,
+                                    FALSE, NULL)
+  fit <- suppressWarnings(mixology:::nbmix_fit(inputs, data$x, quote(nbmix(x))))
+  whole <- nbmix(data$x, k = 2, seed = 1)
+  expect_identical(glance(fit)$status, c(glance(whole)$status[1:20], rep("not_read", 10)))
+  expect_identical(glance(fit)$logLik[1:20], glance(whole)$logLik[1:20])
+  expect_output(print(fit[["gene_25"]]), "the file is gone")
+  source$read <- function(first, last) stop("the file is gone")
+  inputs$source <- source
+  expect_error(mixology:::nbmix_fit(inputs, data$x, quote(nbmix(x))), "the file is gone")
+})
+
+test_that("a missing HDF5 file is named", {
+  skip_if_not_installed("HDF5Array")
+  file <- tempfile(fileext = ".h5")
+  x <- HDF5Array::writeHDF5Array(user_counts(3)$x, file, "counts", with.dimnames = TRUE)
+  unlink(file)
+  expect_error(nbmix(x), "^nbmix: 'x' cannot be read: .*try again when its file is back")
+})
+
+test_that("genes of one name, or of none, are kept apart", {
+  data <- user_counts(6)
+  fit <- nbmix(data$x, k = 1:2, seed = 1)
+  rownames(data$x) <- c("A", "B", "A", NA, "", "A")
+  twice <- nbmix(data$x, k = 1:2, seed = 1)
+  expect_identical(glance(twice)$gene, c("A", "B", "A.1", "gene", "gene.1", "A.2"))
+  expect_identical(tidy(twice)[-1], tidy(fit)[-1])
+  expect_identical(twice[["A.2"]]$estimate, fit[["gene_6"]]$estimate)
+})
+
+test_that("update() and resume() of some of the genes give back these genes", {
+  data <- user_counts(6)
+  x <- data$x
+  fit <- nbmix(x, k = 2, seed = 1)
+  other <- update(fit[c("gene_2", "gene_5")], k = 1)
+  expect_identical(glance(other)$gene, c("gene_2", "gene_5"))
+  expect_identical(glance(other)$k, c(1L, 1L))
+  one <- update(fit[["gene_3"]], k = 1)
+  expect_identical(one$gene, "gene_3")
+  expect_equal(one$k, 1)
+  short <- suppressWarnings(nbmix(x, k = 1:2, seed = 1, control = em_control(max_iterations = 2)))
+  long <- suppressWarnings(nbmix(x, k = 1:2, seed = 1, control = em_control(max_iterations = 5)))
+  same_fit(suppressWarnings(resume(short, 3)), long)
+  part <- suppressWarnings(resume(short[["gene_4"]], 3))
+  expect_identical(part$estimate, long[["gene_4"]]$estimate)
+})
+
+test_that("a gene that could not be fitted still answers", {
+  data <- user_counts(4)
+  data$x[2, 3] <- -1
+  fit <- nbmix(data$x, k = 1:2, seed = 1)
+  bad <- fit[["gene_2"]]
+  expect_output(print(bad), "-1 in cell 3")
+  expect_named(tidy(bad, conf.int = TRUE),
+               c("gene", "component", "term", "estimate", "std.error", "conf.low", "conf.high"))
+  expect_error(autoplot(bad), "not fitted")
+  expect_output(print(fit), "3 ok|1 invalid")
+})
+
+test_that("predict() without new counts and residuals() are as lm users expect", {
+  set.seed(3)
+  x <- c(rpois(60, 2), rpois(40, 30))
+  names(x) <- paste0("cell", seq_along(x))
+  fit <- nbmix(x, k = 2, seed = 1)
+  expect_identical(predict(fit), clusters(fit))
+  expect_identical(predict(fit, type = "prob"), responsibilities(fit))
+  expect_equal(predict(fit, type = "density"), predict(fit, newdata = x, type = "density"))
+  expect_equal(residuals(fit), x - fitted(fit))
+  frame <- augment(fit, data.frame(count = x))
+  expect_equal(frame$.resid, frame$count - frame$.fitted)
+  expect_error(residuals(fit, data = x[1:5]), "'data' must be the data of the fit")
+})
+
+test_that("leave-one-out cross-validation tells one component from two", {
+  skip_if_not_installed("loo")
+  set.seed(3)
+  x <- c(rpois(60, 2), rpois(40, 30))
+  fit <- function(k) {
+    suppressWarnings(nbmix(x, k = k, method = "gibbs", seed = 1,
+                           control = gibbs_control(chains = 2, iterations = 300)))
+  }
+  two <- fit(2)
+  out <- suppressWarnings(loo::loo(two))
+  expect_s3_class(out, "psis_loo")
+  best <- sum(log(predict(two, newdata = x, type = "density")))
+  expect_lt(out$estimates["elpd_loo", 1], best)
+  expect_gt(out$estimates["elpd_loo", 1], best - 15)
+  expect_gt(out$estimates["elpd_loo", 1], suppressWarnings(loo::loo(fit(1)))$estimates[1, 1] + 20)
+  expect_s3_class(suppressWarnings(loo::waic(two)), "waic")
+  expect_error(loo::loo(nbmix(x, k = 2)), "gibbs")
+})
+
+test_that("a shortened name of a setting is an unknown one", {
+  expect_error(em_control(tol = 1e-3), "unknown argument 'tol'; try \"tolerance\"")
+  expect_error(gibbs_control(iter = 100), "unknown argument 'iter'")
+  expect_error(nbmix(1:5, control = list(max_iter = 3)), "unknown argument 'max_iter'")
+})
