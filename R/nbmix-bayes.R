@@ -10,9 +10,9 @@
 #' Under variational Bayes `objective()` is the lower bound with \eqn{q(z)} categorical,
 #' \eqn{q(\pi)} Dirichlet, and the log means and log dispersions at the points that maximise it.
 #' Their standard deviations, and the draws of [as_draws()], come from the curvature of the bound
-#' there. `k` is chosen by the column `evidence` of `glance(fit, all = TRUE)`: the bound with these points turned
-#' into normals, \eqn{+ \frac12 \log\det(2 \pi V_k)} for each component, which an empty component
-#' leaves as it is.
+#' there. `k` is chosen by the column `evidence` of `glance(fit, all = TRUE)`: the bound with these
+#' points turned into normals, \eqn{+ \frac12 \log\det(2 \pi V_k)} for each component, which an
+#' empty component leaves as it is.
 #'
 #' Neither engine gives the Poisson limit any mass: where EM reports a dispersion of exactly 0, they
 #' report one as small as the data say, with an interval that runs towards 0. Draws of a Gibbs fit

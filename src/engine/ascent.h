@@ -21,6 +21,8 @@
 // a sweep. A model that knows its curvature may supply
 //   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
 //              point just evaluated: tried before the extrapolation, kept if the objective rises
+// A model whose objective is a small difference of large terms may supply
+//   double rounding() const      how far rounding alone can move the objective
 #pragma once
 
 #include <cmath>
@@ -59,6 +61,12 @@ template <class Model>
 struct has_newton<Model, std::void_t<decltype(std::declval<const Model&>().newton_direction(
                              std::declval<const typename Model::State&>(),
                              std::declval<const typename Model::Stats&>()))>> : std::true_type {};
+
+template <class Model, class = void>
+struct has_rounding : std::false_type {};
+template <class Model>
+struct has_rounding<Model, std::void_t<decltype(std::declval<const Model&>().rounding())>>
+    : std::true_type {};
 
 template <class Model>
 class Ascent {
@@ -188,9 +196,9 @@ class Ascent {
     const double scale = std::abs(value_) + 1.0;
     if (!std::isfinite(value_)) {
       trace_.end(Status::not_finite, "the objective is not finite");
-    } else if (gain < -kFallTolerance * scale) {
+    } else if (gain < -kFallTolerance * scale - rounding()) {
       trace_.end(Status::objective_fell, text("the objective fell by %.3g", -gain));
-    } else if (std::abs(gain) <= options_.tolerance * scale) {
+    } else if (std::abs(gain) <= options_.tolerance * scale + rounding()) {
       trace_.end(Status::converged, text("relative change of the objective %.2g", gain / scale));
     } else if (!has_stats_archive<Model>::value &&  // else q may move on without them
                parameter_change(before) <= options_.parameter_tolerance) {
@@ -198,6 +206,11 @@ class Ascent {
     } else {
       check_limits();
     }
+  }
+
+  double rounding() const {
+    if constexpr (has_rounding<Model>::value) return model_.rounding();
+    return 0.0;
   }
 
   double parameter_change(const VectorXd& before) const {

@@ -312,6 +312,28 @@ TEST_CASE("all counts zero, one cell: a proper posterior") {
   CHECK(vb_fit(one, vb_settings(1)).fits[0].mean[0] == Approx(7.0).epsilon(0.5));
 }
 
+TEST_CASE("counts near 2^31 climb to an end that rounding does not take for a fall") {
+  Rng rng(6);
+  for (const double mean : {1e6, 1e8, 1e9}) {
+    Data data;
+    std::vector<double> x;
+    for (int i = 0; i < 100; ++i) {
+      data.s.push_back(1.0);
+      x.push_back(std::min(rng.negative_binomial(mean, 0.3), 2147483647.0));
+    }
+    data.set(x);
+    const Cells cells(data.s);
+    Executor serial;
+    Monitor quiet;
+    NbmixOptions options = vb_settings(2);
+    const GeneFit em = GeneFitter(cells, options).run(data.sparse(), 1, serial, quiet);
+    CHECK(em.fits[0].trace.status == Status::converged);
+    const GeneFit vb = vb_fit(data, options);
+    CHECK(vb.fits[0].trace.status == Status::converged);
+    CHECK(vb.fits[0].mean[0] == Approx(mean).epsilon(0.5));
+  }
+}
+
 // ---- Gibbs ----------------------------------------------------------------------------------
 
 namespace {

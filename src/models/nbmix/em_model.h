@@ -23,10 +23,12 @@ class NbmixEm {
   };
   using Stats = PassSums;
 
-  explicit NbmixEm(const Gene& gene) : gene_(gene), site_of_(item_sites(gene)) {}
+  explicit NbmixEm(const Gene& gene)
+      : gene_(gene), site_of_(item_sites(gene)), rounding_(density_rounding(gene)) {}
 
   Index items() const { return gene_.sites(); }
   Index chunk() const { return 4096; }
+  double rounding() const { return rounding_; }
   const Gene& gene() const { return gene_; }
 
   State init(Mixture mixture) const {
@@ -131,6 +133,7 @@ class NbmixEm {
 
   const Gene& gene_;
   std::vector<Index> site_of_;
+  const double rounding_;
 };
 
 }  // namespace mixology

@@ -45,10 +45,11 @@ class NbmixVb {
   using Stats = PassSums;
 
   NbmixVb(const Gene& gene, const NbmixPrior& prior)
-      : gene_(gene), prior_(prior), site_of_(item_sites(gene)) {}
+      : gene_(gene), prior_(prior), site_of_(item_sites(gene)), rounding_(density_rounding(gene)) {}
 
   Index items() const { return gene_.sites(); }
   Index chunk() const { return 4096; }
+  double rounding() const { return rounding_; }
 
   State init(const Mixture& mixture) const {
     State state;
@@ -208,6 +209,7 @@ class NbmixVb {
   const Gene& gene_;
   const NbmixPrior prior_;
   std::vector<Index> site_of_;
+  const double rounding_;
 };
 
 }  // namespace mixology
