@@ -104,7 +104,7 @@ mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x,
   control <- resolve_control(control, method, fun)
   control$seed <- resolve_seed(seed %||% control$resumed$control$seed, fun)
   list(method = method, standardize = check_flag(standardize, fun, "standardize"),
-       penalty = check_number(penalty, fun, "penalty", 1, open = FALSE), order = order,
+       penalty = check_number(penalty, fun, "penalty", 1, .Machine$double.xmax), order = order,
        missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
        storage = if (!is.null(storage)) check_choice(storage, c("double", "int8"), fun, "storage"),
        allele = check_choice(allele, c("second", "first"), fun, "allele"), control = control,
@@ -189,7 +189,7 @@ mmash_update <- function(update, residual, method) {
   if (identical(update, "none")) update <- character()
   if (!is.character(update) || !all(update %in% known)) {
     abort_arg("mmash", "update", "any of \"weights\", \"residual\", or \"none\"",
-              toString(dQuote(update, FALSE)))
+              if (is.character(update)) toString(dQuote(update, FALSE)) else describe_value(update))
   }
   if (method == "em" && "residual" %in% update) {
     abort_arg("mmash", "update", "without \"residual\" for method = \"em\"", "\"residual\"",

@@ -18,6 +18,18 @@ common <- c("method", "control", "seed", "threads", "verbose")
 common_legal <- c("control NULL", "seed NULL", "threads NULL", "method NULL")
 
 input_table <- list(
+  cwm = list(
+    arguments = c("formula", "data", "cluster", "k", "covariance", "noise", "na_x", "prior",
+                  "std_errors"),
+    legal = c("cluster NULL", "prior NULL", "data NULL")
+  ),
+  mmash = list(
+    arguments = c("x", "y", "prior", "residual", "covariates", "standardize", "penalty",
+                  "update", "order", "missing_x", "storage", "allele"),
+    # three conditions: three numbers are the variances of a diagonal residual
+    legal = c("prior NULL", "covariates NULL", "update NULL", "storage NULL",
+              "update character(0)", "residual wrong length")
+  ),
   nbmix = list(
     arguments = c("x", "k", "size_factors", "zero_inflated", "cox_reid", "criterion"),
     legal = c("size_factors NULL", "criterion NULL")
