@@ -86,7 +86,7 @@ show("N 670, P 500, J 10", rbind(compare(small, FALSE, 205, 2), compare(small, T
 # mr.mashr needs minutes for one sweep of the large case: a tenth of its variants is timed
 part <- case(670, 500, 49)
 show("N 670, P 500, J 49", compare(part, FALSE, 55, 1))
-show("N 670, P 5000, J 49", rbind(compare(large, FALSE, 15, 0), compare(large, TRUE, 15, 0)))
+show("N 670, P 5000, J 49", rbind(compare(large, FALSE, 65, 0), compare(large, TRUE, 65, 0)))
 
 cat("\nWhole fits, N 600, P 1000, J 10, default settings, standardised variants\n")
 whole <- do.call(rbind, lapply(c(0, .8), function(correlation) {

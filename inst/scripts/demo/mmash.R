@@ -18,9 +18,9 @@ demo_mmash <- function(report) {
   report_table(report, mmash_demo_sets(sets, data),
                "Each set should hold one causal variant with probability .95.")
   report_heading(report, "In which tissues")
-  leads <- sets$variant[!duplicated(sets$set)]
+  leads <- vapply(split(sets$variant, sets$set), function(set) set[which.max(pip(fit)[set])], "")
   report_table(report, round(lfsr(fit)[leads, , drop = FALSE], 4),
-               "Local false sign rate of the most probable variant of each set.")
+               "Local false sign rate, for the variant of each set on which the fit put the effect.")
   mmash_demo_susie(report, data, sets)
   mmash_demo_bed(report, data, fit)
   report_figure(report, autoplot(fit, type = "effects") +
@@ -59,9 +59,10 @@ mmash_demo_sets <- function(sets, data) {
 mmash_demo_susie <- function(report, data, sets) {
   report_heading(report, "Beside susieR, tissue by tissue")
   fits <- report_time(report, "susieR, six tissues", lapply(seq_len(ncol(data$y)), function(j) {
-    suppressWarnings(susieR::susie(data$x, data$y[, j], L = 5))
+    suppressMessages(suppressWarnings(susieR::susie(data$x, data$y[, j], L = 5)))
   }))
-  found <- lapply(fits, function(fit) unlist(susieR::susie_get_cs(fit, data$x)$cs))
+  cs <- lapply(fits, function(f) suppressMessages(susieR::susie_get_cs(f, data$x)$cs))
+  found <- lapply(cs, unlist)
   ours <- sets$position
   rows <- lapply(data$causal, function(p) {
     data.frame(causal = paste0("snp", p), mmash = p %in% ours,
@@ -71,9 +72,7 @@ mmash_demo_susie <- function(report, data, sets) {
                "Is the causal variant in a credible set: of mmash (all tissues together), of susieR?")
   sizes <- data.frame(
     method = c("mmash", paste("susieR", colnames(data$y))),
-    sets = c(length(unique(sets$set)), vapply(fits, function(f) {
-      length(susieR::susie_get_cs(f, data$x)$cs)
-    }, 0L)),
+    sets = c(length(unique(sets$set)), lengths(cs)),
     variants_in_sets = c(length(ours), lengths(found)))
   report_table(report, sizes, "How many sets, and how many variants one would have to follow up.")
 }
