@@ -71,7 +71,8 @@ check_expression <- function(expression, source, fun) {
   }
   if (!is.list(expression) || length(expression) == 0 || is.null(names(expression)) ||
         anyDuplicated(names(expression))) {
-    abort_arg(fun, "expression", "a named list of matrices, or an array", describe_value(expression))
+    abort_arg(fun, "expression", "a named list of matrices, or an array",
+              describe_value(expression))
   }
   for (gene in names(expression)) {
     y <- mmash_response_matrix(expression[[gene]], fun)

@@ -157,7 +157,9 @@ check_same_samples <- function(x, y, fun, arg) {
 mmash_covariates <- function(covariates, source, fun) {
   none <- matrix(0, source$rows, 0)
   if (is.null(covariates)) return(list(matrix = none, basis = none))
-  if (is.numeric(covariates) && is.null(dim(covariates))) covariates <- cbind(covariate = covariates)
+  if (is.numeric(covariates) && is.null(dim(covariates))) {
+    covariates <- cbind(covariate = covariates)
+  }
   if (is.data.frame(covariates)) {
     covariates <- stats::model.matrix(~ ., stats::model.frame(~ ., covariates,
                                                               na.action = stats::na.pass))

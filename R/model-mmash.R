@@ -251,7 +251,8 @@ mmash_core_settings <- function(inputs, rank = inputs$residual$rank) {
 
 mmash_run <- function(inputs) {
   if (identical(inputs$residual$rank, "auto")) return(mmash_auto_rank(inputs))
-  if (inputs$method == "gibbs") mmash_gibbs_run(inputs) else mmash_ascent(inputs, mmash_start(inputs))
+  if (inputs$method == "gibbs") return(mmash_gibbs_run(inputs))
+  mmash_ascent(inputs, mmash_start(inputs))
 }
 
 mmash_ascent <- function(inputs, start) {
@@ -307,8 +308,8 @@ new_mmash <- function(out, inputs) {
     coefficients = rbind("(Intercept)" = fixed$intercept, effects))
   estimate$covariates <- fixed$covariates
   posterior <- list(mean = effects, sd = named(out$sd), positive = named(out$positive),
-                    negative = named(out$negative), zero = named(out$zero), null = stats::setNames(out$null[back],
-                                                                           labels[[1]]),
+                    negative = named(out$negative), zero = named(out$zero),
+                    null = stats::setNames(out$null[back], labels[[1]]),
                     square = out$square[back], scale = out$scale[back])
   posterior$draws <- out$draws
   resumed <- inputs$control$resumed

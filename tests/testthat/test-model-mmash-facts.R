@@ -314,7 +314,9 @@ test_that("means and bound are those of mr.mashr", {
   skip_if_not_installed("mr.mashr")
   d <- mixed_data()
   prior <- quick_prior(weights = c(.4, rep(.6 / 9, 9)))
-  u <- lapply(mixology:::component_covariances(prior), function(v) if (is.null(v)) matrix(0, 3, 3) else v)
+  u <- lapply(mixology:::component_covariances(prior), function(v) {
+    if (is.null(v)) matrix(0, 3, 3) else v
+  })
   v <- stats::cov(d$y)
   peer <- suppressWarnings(
     mr.mashr::mr.mash(d$x, d$y, u, w0 = unname(prior$weights), V = v, standardize = TRUE, e = 0,

@@ -2,7 +2,8 @@
 
 small <- function() {
   set.seed(1)
-  x <- matrix(stats::rbinom(40 * 6, 2, .4), 40, dimnames = list(paste0("s", 1:40), paste0("v", 1:6)))
+  x <- matrix(stats::rbinom(40 * 6, 2, .4), 40,
+              dimnames = list(paste0("s", 1:40), paste0("v", 1:6)))
   list(x = x, y = x[, 2] + matrix(stats::rnorm(80), 40, dimnames = list(rownames(x), c("a", "b"))))
 }
 small_prior <- mash_prior(matrices = list(same = matrix(1, 2, 2), any = diag(2)), grid = c(.2, 1))

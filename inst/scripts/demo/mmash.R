@@ -4,8 +4,8 @@ demo_mmash <- function(report) {
   report_text(report, "Which variants of a cis window change expression, and in which tissues? ",
               "Genotypes are the 1,001 variants of 574 people that ship with susieR ",
               "(N3finemapping); expression in six tissues is simulated on them, with three causal ",
-              "variants: one acts alike everywhere, one in the first three tissues, one in the last ",
-              "tissue only.")
+              "variants: one acts alike everywhere, one in the first three tissues, one in the ",
+              "last tissue only.")
   if (!requireNamespace("susieR", quietly = TRUE)) {
     return(report_text(report, "susieR is not installed: this section needs its genotypes."))
   }
@@ -20,7 +20,7 @@ demo_mmash <- function(report) {
   report_heading(report, "In which tissues")
   leads <- vapply(split(sets$variant, sets$set), function(set) set[which.max(pip(fit)[set])], "")
   report_table(report, round(lfsr(fit)[leads, , drop = FALSE], 4),
-               "Local false sign rate, for the variant of each set on which the fit put the effect.")
+               "Local false sign rate, for the variant of each set that has the effect in the fit.")
   mmash_demo_susie(report, data, sets)
   mmash_demo_bed(report, data, fit)
   report_figure(report, autoplot(fit, type = "effects") +
@@ -69,7 +69,7 @@ mmash_demo_susie <- function(report, data, sets) {
                susieR = toString(colnames(data$y)[vapply(found, function(f) p %in% f, NA)]))
   })
   report_table(report, do.call(rbind, rows),
-               "Is the causal variant in a credible set: of mmash (all tissues together), of susieR?")
+               "Is the causal variant in a credible set of mmash (all tissues), of susieR?")
   sizes <- data.frame(
     method = c("mmash", paste("susieR", colnames(data$y))),
     sets = c(length(unique(sets$set)), lengths(cs)),

@@ -77,7 +77,8 @@ class Deconvolution {
       if (count < 1e-8) continue;  // nothing to learn from; its weight goes to 0
       state.u[k] = 0.5 / count * (stats.second[k] + stats.second[k].transpose());
     }
-    state.weights = (stats.count.array() + 1e-12) / (stats.count.sum() + 1e-12 * stats.count.size());
+    const VectorXd count = stats.count.array() + 1e-12;
+    state.weights = count / count.sum();
   }
 
   double objective(const State&, const Stats& stats) const { return stats.log_likelihood; }

@@ -45,10 +45,14 @@ class Mixture {
   explicit Mixture(const Prior& prior) : prior_(prior) {
     lanes_ = panel::padded(prior.scales());
     start_.push_back(0);
-    for (const MatrixXd& a : prior.factors) start_.push_back(start_.back() + static_cast<int>(a.cols()));
+    for (const MatrixXd& a : prior.factors) {
+      start_.push_back(start_.back() + static_cast<int>(a.cols()));
+    }
     width_ = panel::padded(start_.back());
     scale_.assign(static_cast<std::size_t>(lanes_), 0.0);
-    for (Index l = 0; l < prior.scales(); ++l) scale_[static_cast<std::size_t>(l)] = prior.variances[l];
+    for (Index l = 0; l < prior.scales(); ++l) {
+      scale_[static_cast<std::size_t>(l)] = prior.variances[l];
+    }
     q_.assign(static_cast<std::size_t>(width_ * conditions()), 0.0);
     c_.assign(static_cast<std::size_t>(width_), 0.0);
     g_.assign(static_cast<std::size_t>(width_ * lanes_), 0.0);
@@ -108,7 +112,7 @@ class Mixture {
   double update(const double* phi, double d, Workspace& w) const {
     const Index nj = conditions();
     if (common_ <= 0.0) {
-      for (Index i = 0; i < start_.back(); ++i) w.c[static_cast<std::size_t>(i)] = d * c_[static_cast<std::size_t>(i)];
+      for (std::size_t i = 0; i < w.c.size(); ++i) w.c[i] = d * c_[i];
       panel::scale_tables(w.c.data(), start_.data(), matrices(), scale_.data(), lanes_, w.g.data(),
                           w.log_det.data());
       base_from(w.log_det.data(), w.base.data());
@@ -160,7 +164,9 @@ class Mixture {
     for (Index i = 0; i < q.cols(); ++i) {
       const Index at = start(k) + i;
       c_[static_cast<std::size_t>(at)] = std::max(c[i], 0.0);
-      for (Index j = 0; j < conditions(); ++j) q_[static_cast<std::size_t>(at + j * width_)] = q(j, i);
+      for (Index j = 0; j < conditions(); ++j) {
+        q_[static_cast<std::size_t>(at + j * width_)] = q(j, i);
+      }
     }
   }
 

@@ -31,7 +31,9 @@ struct SignalOptions {
   double mass = 0.5;          // of a group that is a signal
   double negligible = 1e-6;   // probability below which a SNP is not listed
   Index most_candidates = 200;
-  Index most_variants = 200;  // listed for a signal
+  Index most_signals = 50;
+  Index most_variants = 100;   // listed for a signal
+  Index numbers = 20000000;    // doubles in memory at a time
 };
 
 class SignalFinder {
@@ -42,20 +44,29 @@ class SignalFinder {
   std::vector<Signal> find(const VectorXd& pip) {
     std::vector<Signal> signals = groups(pip);
     if (signals.empty()) return signals;
-    const MatrixXd evidence = all_evidence(signals);
-    Workspace w;
-    state_.mixture->reserve(w);
-    MatrixXd score(model_.cols(), static_cast<Index>(signals.size()));
-    for (Index p = 0; p < model_.cols(); ++p) score_snp(p, evidence, w, score);
-    for (std::size_t s = 0; s < signals.size(); ++s) {
-      list_variants(score.col(static_cast<Index>(s)), signals[s]);
-      signals[s].correlation = correlations(signals[s].variants);
-    }
+    // one pass over the SNPs for as many signals as fit into the memory allowed
+    const Index size = state_.residual.rows() * model_.conditions();
+    const Index at_once = std::max<Index>(1, options_.numbers / size);
+    const Index all = static_cast<Index>(signals.size());
+    for (Index i = 0; i < all; i += at_once) score_all(signals, {i, std::min(i + at_once, all)});
     return signals;
   }
 
  private:
   const Design& design() const { return model_.design(); }
+
+  void score_all(std::vector<Signal>& signals, Range range) const {
+    const MatrixXd evidence = all_evidence(signals, range);
+    Workspace w;
+    state_.mixture->reserve(w);
+    MatrixXd score(model_.cols(), range.size());
+    for (Index p = 0; p < model_.cols(); ++p) score_snp(p, evidence, w, score);
+    for (Index s = 0; s < range.size(); ++s) {
+      Signal& signal = signals[static_cast<std::size_t>(range.begin + s)];
+      list_variants(score.col(s), signal);
+      signal.correlation = correlations(signal.variants);
+    }
+  }
 
   std::vector<Signal> groups(const VectorXd& pip) const {
     std::vector<Index> order;
@@ -63,12 +74,14 @@ class SignalFinder {
       if (pip[p] >= options_.candidate && design().square(p) > 0.0) order.push_back(p);
     }
     std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return pip[a] > pip[b]; });
-    const auto most = static_cast<std::size_t>(options_.most_candidates);
+    const auto most = static_cast<std::size_t>(std::max<Index>(
+        1, std::min(options_.most_candidates, options_.numbers / design().leading())));
     if (order.size() > most) order.resize(most);
     const MatrixXd r = correlations(order);
     std::vector<bool> used(order.size(), false);
     std::vector<Signal> out;
     for (std::size_t a = 0; a < order.size(); ++a) {
+      if (static_cast<Index>(out.size()) >= options_.most_signals) break;
       if (used[a]) continue;
       Signal signal;
       signal.lead = order[a];
@@ -99,7 +112,8 @@ class SignalFinder {
       for (Index k = 0; k < n; ++k) {
         const Index a = which[static_cast<std::size_t>(i)];
         const Index b = which[static_cast<std::size_t>(k)];
-        const double product = model_.data().gram ? columns(a, k) : columns.col(i).dot(columns.col(k));
+        const double product =
+            model_.data().gram ? columns(a, k) : columns.col(i).dot(columns.col(k));
         r(i, k) = product / std::sqrt(design().square(a) * design().square(b));
       }
     }
@@ -126,13 +140,14 @@ class SignalFinder {
     return weighted;
   }
 
-  // phi of every SNP for every signal: column s J + j, row p.
-  MatrixXd all_evidence(const std::vector<Signal>& signals) const {
+  // phi of every SNP for each signal of the range: column s J + j, row p.
+  MatrixXd all_evidence(const std::vector<Signal>& signals, Range range) const {
     const Index nj = model_.conditions();
-    const Index wide = nj * static_cast<Index>(signals.size());
+    const Index wide = nj * range.size();
     MatrixXd stacked(state_.residual.rows(), wide);
-    for (std::size_t s = 0; s < signals.size(); ++s) {
-      stacked.middleCols(static_cast<Index>(s) * nj, nj) = residual_with(signals[s]);
+    for (Index s = 0; s < range.size(); ++s) {
+      stacked.middleCols(s * nj, nj) =
+          residual_with(signals[static_cast<std::size_t>(range.begin + s)]);
     }
     MatrixXd out = MatrixXd::Zero(model_.cols(), wide);
     std::vector<double> buffer;

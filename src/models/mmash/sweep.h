@@ -322,7 +322,8 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
   return stats;
 }
 
-inline Mmash::Stats Mmash::pattern_stats(const State& s, const std::vector<MatrixXd>& spread) const {
+inline Mmash::Stats Mmash::pattern_stats(const State& s,
+                                         const std::vector<MatrixXd>& spread) const {
   Stats stats;
   std::vector<MatrixXd> observed(spread);
   for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
