@@ -119,6 +119,8 @@ resolve_control <- function(control, method, fun) {
     abort_arg(fun, "control", sprintf("made by %s() for method = \"%s\"", wanted, method),
               describe_value(control))
   }
+  known <- names(formals(maker)) # R itself would take the beginning of a name for the name
+  check_no_dots(control[!names(control) %in% known], paste0(method, "_control"), known)
   do.call(maker, control)
 }
 

@@ -43,7 +43,7 @@ nbmix_choice_words <- function(fit) {
     by <- if (fit$method == "em") fit$criterion else "evidence"
     sprintf(", chosen among %s by %s", paste(tried, collapse = ", "), by)
   }
-  paste0(words, if (fit$zero_inflated) ", beside a point mass at zero")
+  paste(c(words, if (fit$zero_inflated) ", beside a point mass at zero"), collapse = "")
 }
 
 nbmix_describe_many <- function(fit) {

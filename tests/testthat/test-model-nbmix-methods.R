@@ -85,6 +85,8 @@ test_that("the words say what was found", {
   f <- fit_of(1:3)
   expect_output(print(f$fit), "2 components, chosen among 1, 2, 3 by BIC")
   expect_output(print(f$fit), "size factors from")
+  expect_output(print(nbmix(f$d$x, k = 2, seed = 1)), "2 components\n")
+  expect_output(print(nbmix(f$d$x, zero_inflated = TRUE)), "1 component, beside a point mass")
   expect_output(print(summary(f$fit)), "dispersion")
   short <- suppressWarnings(nbmix(f$d$x, k = 3, seed = 1, control = em_control(
     max_iterations = 1, restarts = 1, short_iterations = 1, accelerate = FALSE)))
