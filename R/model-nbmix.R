@@ -173,9 +173,9 @@ nbmix_start <- function(control, inputs) {
 }
 
 nbmix_resumed_start <- function(resumed) {
-  if (holds_units(resumed)) {
-    abort("resume", "a fit of many genes does not go on; try update(fit, control = ) with more ",
-          "iterations")
+  if (holds_units(resumed) && resumed$method != "gibbs") {
+    abort("resume", "a fit of many genes goes on by Gibbs sampling only; try update(fit, ",
+          "control = ) with more iterations")
   }
   resumed$state %||% list()
 }
