@@ -155,7 +155,7 @@ nbmix_check_cox_reid <- function(cox_reid, inputs) {
 
 # The state to start from as the core knows it: weights, log means, dispersions.
 nbmix_start <- function(control, inputs) {
-  if (!is.null(control$resumed)) return(nbmix_resumed_start(control$resumed))
+  if (!is.null(control$resumed)) return(control$resumed$state %||% list())
   start <- control$start
   if (is.null(start)) return(list())
   if (inherits(start, "mixology_checkpoint")) return(start$state)
@@ -170,14 +170,6 @@ nbmix_start <- function(control, inputs) {
               describe_value(start))
   }
   nbmix_pack_start(start)
-}
-
-nbmix_resumed_start <- function(resumed) {
-  if (holds_units(resumed) && resumed$method != "gibbs") {
-    abort("resume", "a fit of many genes goes on by Gibbs sampling only; try update(fit, ",
-          "control = ) with more iterations")
-  }
-  resumed$state %||% list()
 }
 
 nbmix_pack_start <- function(start) {

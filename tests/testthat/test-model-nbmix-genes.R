@@ -105,6 +105,17 @@ test_that("genes that cannot be fitted keep a row that says why", {
   expect_output(print(fit[["g3"]]), "not fitted")
 })
 
+test_that("a climb of many genes goes on as if it had never stopped", {
+  d <- some_counts(4)
+  fit <- function(n) {
+    suppressWarnings(nbmix(d$x, k = 2, seed = 1, control = em_control(
+      max_iterations = n, restarts = 1, short_iterations = 1, accelerate = FALSE)))
+  }
+  short <- fit(20)
+  expect_false(short$convergence$converged)
+  same_table(suppressWarnings(resume(short, 15)), fit(35))
+})
+
 test_that("the quadrature of the zeros agrees with the full sum", {
   set.seed(31)
   cells <- 2000

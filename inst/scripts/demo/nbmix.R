@@ -28,7 +28,8 @@ demo_nbmix_genes <- function(report) {
   report_text(report, sprintf(paste("%d genes look like a mixture only because cells differ in",
               "depth: with size factors one negative binomial is enough."), artefacts))
   report_figure(report, autoplot(fit), "nbmix-genes",
-                "Mean and dispersion of every component; genes with two components in the second colour")
+                paste("Mean and dispersion of every component; genes with two components in the",
+                      "second colour"))
   fit
 }
 
@@ -112,7 +113,8 @@ demo_nbmix_spike_ins <- function(report) {
   report_text(report, "Without size factors two components win by ",
               round(-diff(glance(fits$without, all = TRUE)$BIC)), " units of BIC; with them one ",
               "component wins, with a mean of ", round(coef(fits$with)$mean, 2),
-              " and a dispersion of ", signif(phi, 2), ": the two modes were the depth of the cells.")
+              " and a dispersion of ", signif(phi, 2),
+              ": the two modes were the depth of the cells.")
   report_figure(report, autoplot(fits$without), "nbmix-spike-ins",
                 "The counts and the two components that a fit without size factors sees")
 }
