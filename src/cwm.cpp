@@ -64,3 +64,21 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
       Rcpp::Named("deficient") = Rcpp::wrap(state.deficient),
       Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)));
 }
+
+// The observed information in the engine's coordinates and order, and how they map to the user's.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int threads) {
+  const cwm::Data data = cwm::read_data(input);
+  const cwm::Em model(data, k, cwm::family_from(Rcpp::as<std::string>(input["family"])),
+                      equal_noise);
+  const Rcpp::List saved = input["state"];
+  const cwm::Em::State state = model.load(to_archive(saved));
+  TbbExecutor executor(threads);
+  const cwm::Membership found = cwm::sorted_membership(data, state.kernel, executor);
+  const cwm::Information information(model, state, found.responsibility);
+  return Rcpp::List::create(
+      Rcpp::Named("matrix") = cwm::to_matrix(information.matrix(executor)),
+      Rcpp::Named("to_user") = cwm::to_matrix(information.to_user()),
+      Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)),
+      Rcpp::Named("deficient") = Rcpp::wrap(state.deficient));
+}

@@ -19,5 +19,6 @@
 #pragma once
 
 #include "models/cwm/em.h"
+#include "models/cwm/information.h"
 #include "models/cwm/report.h"
 #include "models/cwm/starts.h"

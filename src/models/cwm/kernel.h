@@ -129,5 +129,17 @@ struct Completion {
   }
 };
 
+// d, e, w of a row with its gaps at zero: what Completion::complete() starts from.
+inline void start_completion(const Data& data, const Kernel& kernel, const Completion& completion,
+                             const Pattern& p, Index row, VectorXd& d, VectorXd& e, VectorXd& w) {
+  d = data.x.row(row).transpose() - kernel.mean;
+  for (int j : p.x_missing) d[j] = 0.0;
+  w = data.w.row(row).transpose() + completion.w_shift;
+  e.resize(0);
+  if (!p.has_y) return;
+  e = data.y.row(row).transpose() - kernel.coef.transpose() * w;
+  for (int j : p.y_missing) e[j] = 0.0;
+}
+
 }  // namespace cwm
 }  // namespace mixology

@@ -224,15 +224,10 @@ class LocalPass {
     }
   }
 
-  void start_row(const Pattern& p, Index row, int k, VectorXd& d, VectorXd& e, VectorXd& w) const {
+  void start_row(const Pattern& p, Index row, int k, VectorXd& d, VectorXd& e,
+                 VectorXd& w) const {
     const auto slot = static_cast<std::size_t>(k);
-    d = data_.x.row(row).transpose() - kernels_[slot].mean;
-    for (int j : p.x_missing) d[j] = 0.0;
-    w = data_.w.row(row).transpose() + completions_[slot].w_shift;
-    e.resize(0);
-    if (!p.has_y) return;
-    e = data_.y.row(row).transpose() - kernels_[slot].coef.transpose() * w;
-    for (int j : p.y_missing) e[j] = 0.0;
+    start_completion(data_, kernels_[slot], completions_[slot], p, row, d, e, w);
   }
 
   void add_row(std::size_t slot, double weight, bool has_y, const VectorXd& d, const VectorXd& e,

@@ -86,14 +86,14 @@ inline Archive pack(const Estimate& estimate) {
   return out;
 }
 
-// Responsibilities and log densities in the user's order of rows.
+// Responsibilities and log densities; rows as in Data or in the user's order.
 struct Membership {
   MatrixXd responsibility;
   VectorXd log_density;
 };
 
-inline Membership membership(const Data& data, const std::vector<Kernel>& kernels,
-                             Executor& executor) {
+inline Membership sorted_membership(const Data& data, const std::vector<Kernel>& kernels,
+                                    Executor& executor) {
   Membership sorted;
   sorted.responsibility.resize(data.n(), static_cast<Index>(kernels.size()));
   sorted.log_density.resize(data.n());
@@ -105,6 +105,12 @@ inline Membership membership(const Data& data, const std::vector<Kernel>& kernel
                    KeepSoftmax{sorted.responsibility, sorted.log_density});
       },
       unstoppable);
+  return sorted;
+}
+
+inline Membership membership(const Data& data, const std::vector<Kernel>& kernels,
+                             Executor& executor) {
+  Membership sorted = sorted_membership(data, kernels, executor);
   for (const Pattern& p : data.patterns) {
     sorted.log_density.segment(p.rows.begin, p.rows.size()).array() += data.log_jacobian(p);
   }
