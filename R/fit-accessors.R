@@ -94,10 +94,16 @@ confint.mixology_fit <- function(object, parm, level = 0.95, ...) {
 # One name per row of a parameter table, such as "mean[1]".
 parameter_names <- function(table) {
   index <- setdiff(names(table)[seq_len(match("estimate", names(table)) - 1)], "term")
-  if (length(index) == 0) return(table$term)
+  base <- table$term
+  if ("part" %in% index) { # such as "coefficient[1,y,x1]"
+    base <- table$part
+    index <- c(setdiff(index, "part"), "term")
+    table$term[table$term == base] <- NA
+  }
+  if (length(index) == 0) return(base)
   index <- do.call(paste, c(lapply(table[index], function(i) ifelse(is.na(i), "", i)), sep = ","))
   index <- gsub(",+", ",", gsub("^,+|,+$", "", index))
-  ifelse(index == "", table$term, paste0(table$term, "[", index, "]"))
+  ifelse(index == "", base, paste0(base, "[", index, "]"))
 }
 
 #' @export

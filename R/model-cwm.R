@@ -260,17 +260,31 @@ cwm_new <- function(raw, input, spec, call, k, covariance) {
   trace <- raw$trace
   fit <- new_fit(
     "cwm", spec$method, call, estimate,
-    join_traces(spec$control$resumed, objective_frame(trace)), convergence_info(trace),
+    cwm_join_traces(spec, trace), convergence_info(trace),
     cwm_stored_control(spec), input$info, nrow(input$x), raw$df,
     k = length(order), covariance = covariance, noise = spec$noise, log_lik = raw$log_lik,
     clusters = stats::setNames(max.col(resp, "first"), input$rows), responsibilities = resp,
     posterior = raw$posterior, prior = spec$prior, starts = raw$starts, design = input$slim,
     degenerate = raw$degenerate, deficient = raw$deficient[order], order = order,
     candidates_k = k, std_errors = spec$std_errors,
-    state = list(state = raw$state, memory = raw$memory, iteration = trace$iterations))
+    state = raw$gibbs_state %||%
+      list(state = raw$state, memory = raw$memory, iteration = trace$iterations))
+  fit$similarity <- raw$similarity
+  if (spec$method == "gibbs") fit$posterior <- list(draws = cwm_bind_draws(raw, estimate))
+  if (spec$method == "vb") fit$bound <- raw$bound
   fit$icl <- if (!is.null(fit$log_lik)) cwm_icl(fit)
   fit$mixture <- raw$mixture %||% cwm_plug_in(estimate)
   cwm_add_fitted(fit, input, spec)
+}
+
+cwm_join_traces <- function(spec, trace) {
+  if (spec$method == "gibbs") return(objective_frame(trace)) # of all kept sweeps already
+  join_traces(spec$control$resumed, objective_frame(trace))
+}
+
+cwm_bind_draws <- function(raw, estimate) {
+  names <- c(parameter_names(cwm_terms(estimate)), "log_likelihood", "occupied")
+  bind_chains(raw$posterior$chains, names)
 }
 
 cwm_stored_control <- function(spec) {
@@ -360,3 +374,15 @@ cwm_choice_line <- function(fit) {
 cwm_floor_line <- function(fit) {
   if (isTRUE(fit$degenerate)) "a cluster is held at the floor of its eigenvalues: do not trust it"
 }
+
+# ---- registration -----------------------------------------------------------
+
+register_model(
+  "cwm", title = "Gaussian mixture with a regression inside each cluster",
+  engines = c("em", "vb", "gibbs"), fit = function(...) cwm(...),
+  example = function() {
+    data <- with_seed(2, simulate_cwm_forum(120, noise_sd = 0.5))$data
+    list(formula = y ~ x1 + x2, data = data, k = 4)
+  },
+  newdata = function(args) list(newdata = args$data)
+)

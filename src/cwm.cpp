@@ -5,28 +5,6 @@
 
 using namespace mixology;
 
-namespace {
-
-// One state per start: given labels, or the model's own partitions.
-template <class Model>
-std::vector<typename Model::State> make_starts(const Model& model, const Rcpp::List& input,
-                                               int restarts, double seed) {
-  std::vector<typename Model::State> out;
-  if (!Rf_isNull(input["labels"])) {
-    const Rcpp::IntegerVector labels = input["labels"];
-    out.push_back(model.from_labels(cwm::read_labels(labels, model.data())));
-    return out;
-  }
-  if (model.k() == 1) restarts = 1;
-  for (int s = 0; s < restarts; ++s) {
-    out.push_back(model.from_labels(
-        cwm::starting_labels(model.data(), model.k(), s, static_cast<std::uint64_t>(seed))));
-  }
-  return out;
-}
-
-}  // namespace
-
 // [[Rcpp::export(rng = false)]]
 Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List control, double seed,
                       int threads, Rcpp::List settings) {
@@ -50,7 +28,7 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
     states.push_back(cwm::state_from(model, cwm::read_estimate(values)));
     trace = run_em(model, states[0], options, executor, monitor, &progress);
   } else {
-    states = make_starts(model, input, options.restarts, seed);
+    states = cwm::make_starts(model, input, options.restarts, seed);
     trace = climb_from_starts(model, states, options, executor, monitor, report, progress);
   }
   const cwm::Em::State& state = states[static_cast<std::size_t>(report.chosen)];

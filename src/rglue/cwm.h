@@ -50,6 +50,41 @@ inline AscentProgress read_progress(const Rcpp::List& input) {
   return {Rcpp::as<int>(input["iteration"]), to_archive(memory)};
 }
 
+// The numbers of cwm_prior(), in the user's units.
+inline Prior read_prior(const Rcpp::List& list) {
+  const Archive a = mixology::to_archive(Rcpp::List(list["core"]));
+  Prior out;
+  out.stick_breaking = a.scalar("stick_breaking") != 0.0;
+  out.concentration = a.scalar("concentration");
+  out.part.beta = a.scalar("mean_precision");
+  out.part.nu = a.scalar("covariance_df");
+  out.part.mean = a.vector("mean");
+  out.part.scale = a.matrix("covariance_scale");
+  out.part.eta = a.scalar("noise_df");
+  out.part.coef = a.matrix("coefficients");
+  out.part.precision = a.matrix("coefficient_precision");
+  out.part.residual = a.matrix("noise_scale");
+  return out;
+}
+
+// One state per start: given labels, or the model's own partitions.
+template <class Model>
+std::vector<typename Model::State> make_starts(const Model& model, const Rcpp::List& input,
+                                               int restarts, double seed) {
+  std::vector<typename Model::State> out;
+  if (!Rf_isNull(input["labels"])) {
+    const Rcpp::IntegerVector labels = input["labels"];
+    out.push_back(model.from_labels(read_labels(labels, model.data())));
+    return out;
+  }
+  if (model.k() == 1) restarts = 1;
+  for (int s = 0; s < restarts; ++s) {
+    out.push_back(model.from_labels(
+        starting_labels(model.data(), model.k(), s, static_cast<std::uint64_t>(seed))));
+  }
+  return out;
+}
+
 inline Rcpp::NumericMatrix to_matrix(const MatrixXd& a) {
   Rcpp::NumericMatrix out(static_cast<int>(a.rows()), static_cast<int>(a.cols()));
   std::copy(a.data(), a.data() + a.size(), out.begin());

@@ -14,6 +14,8 @@
 namespace mixology {
 namespace cwm {
 
+using Labels = std::vector<std::uint8_t>;
+
 // What turns the scores of a block (rows x K, in place) into weights. Padding rows come with
 // whatever scores and must leave with weight zero; the sum of log normalisers is returned.
 struct Softmax {

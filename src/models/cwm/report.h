@@ -3,6 +3,7 @@
 
 #include "core/archive.h"
 #include "models/cwm/em.h"
+#include "models/cwm/vb.h"
 
 namespace mixology {
 namespace cwm {
@@ -74,6 +75,30 @@ inline Em::State state_from(const Em& model, const Estimate& e) {
   }
   model.refresh(state);
   return state;
+}
+
+// q of a component in the user's units.
+inline Conjugate in_user_units(const Data& data, Conjugate q) {
+  q.mean = data.centre + data.scale.cwiseProduct(q.mean);
+  q.scale = data.scale.asDiagonal() * q.scale * data.scale.asDiagonal();
+  if (data.m() == 0) return q;
+  const MatrixXd back = data.basis.partialPivLu().solve(MatrixXd::Identity(data.r(), data.r()));
+  q.precision = back.transpose() * q.precision * back;
+  q.coef = data.basis * q.coef * data.y_scale.asDiagonal();
+  q.residual = data.y_scale.asDiagonal() * q.residual * data.y_scale.asDiagonal();
+  return q;
+}
+
+inline Archive posterior_archive(const Vb& model, const Vb::State& state) {
+  Archive out;
+  out.put("a", state.weight.a);
+  out.put("b", state.weight.b);
+  out.put("weight", expected_weight(model.prior(), state.weight));
+  for (int k = 0; k < model.k(); ++k) {
+    const Conjugate q = in_user_units(model.data(), state.part[static_cast<std::size_t>(k)]);
+    save(out, std::to_string(k + 1), q);
+  }
+  return out;
 }
 
 inline Archive pack(const Estimate& estimate) {

@@ -9,8 +9,6 @@
 namespace mixology {
 namespace cwm {
 
-using Labels = std::vector<std::uint8_t>;
-
 namespace detail {
 
 constexpr Index kStartSample = 4000;
