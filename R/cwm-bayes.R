@@ -142,12 +142,12 @@ cwm_run_gibbs <- function(input, spec, k) {
   resumed <- spec$control$resumed
   monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$iterations)
   core$pivot <- resumed$state$pivot %||% cwm_find_pivot(core, spec, k)
-  core$chains <- resumed$state$chains
+  core["chains"] <- list(resumed$state$chains)
   n <- nrow(input$x)
   kept <- (spec$control$iterations - spec$control$warmup) / spec$control$thin
   raw <- cwm_fit_gibbs(core, k, spec$control, spec$seed, spec$threads,
                        n * kept * spec$control$chains <= 5e7, monitor)
-  raw$chains <- cwm_join_chains(resumed$state$chains, raw$chains)
+  raw$chains <- cwm_join_chains(resumed$state$chains, raw$chains, spec$control$warmup)
   cwm_summarise_gibbs(raw, core, input, spec, k)
 }
 
@@ -158,9 +158,11 @@ cwm_find_pivot <- function(core, spec, k) {
   cwm_pivot(core, k, spec$seed, spec$threads, new_monitor("cwm", spec$control, FALSE))
 }
 
-cwm_join_chains <- function(old, new) {
+# A chain that was stopped in its warm-up left the state it stood at, which is no draw.
+cwm_join_chains <- function(old, new, warmup) {
   if (is.null(old)) return(new)
   Map(function(before, after) {
+    if (before$iteration <= warmup) return(after)
     after$draws <- rbind(before$draws, after$draws)
     after$labels <- cbind(before$labels, after$labels)
     after
@@ -172,10 +174,6 @@ cwm_summarise_gibbs <- function(raw, core, input, spec, k) {
   width <- 1 + sizes[1] + sizes[1] * (sizes[1] + 1) / 2 + sizes[2] * sizes[3] +
     sizes[3] * (sizes[3] + 1) / 2
   chains <- lapply(raw$chains, `[[`, "draws")
-  if (min(vapply(chains, nrow, 0L)) == 0) {
-    abort("cwm", "the chains were stopped before a sweep was kept; try a larger 'time_limit' or ",
-          "a shorter 'warmup'")
-  }
   raw <- cwm_gibbs_trace(raw, chains, spec, k * width)
   flat <- do.call(rbind, chains)
   values <- cwm_values_of_draw(colMeans(flat), k, sizes)
@@ -200,14 +198,17 @@ cwm_summarise_gibbs <- function(raw, core, input, spec, k) {
 cwm_gibbs_trace <- function(raw, chains, spec, before) {
   kept <- min(vapply(chains, nrow, 0L))
   value <- vapply(chains, function(a) a[seq_len(kept), before + 1], numeric(kept))
-  sweep <- spec$control$warmup + spec$control$thin * seq_len(kept)
+  done <- raw$chains[[1]]$iteration
+  sweep <- if (done <= spec$control$warmup) done else {
+    spec$control$warmup + spec$control$thin * seq_len(kept)
+  }
   rhat <- cwm_rhat(matrix(value, kept))
   status <- if (raw$status != "converged") raw$status else if (rhat < 1.05) "converged" else "mixing"
   reason <- if (raw$status != "converged") "stopped before the last sweep" else {
     sprintf("R-hat of the log likelihood %.3f", rhat)
   }
   raw$trace <- list(iter = sweep, value = rowMeans(matrix(value, kept)),
-                    seconds = raw$seconds * sweep / max(sweep), status = status, reason = reason,
+                    seconds = raw$seconds * sweep / max(sweep, 1), status = status, reason = reason,
                     converged = status == "converged", iterations = raw$chains[[1]]$iteration)
   raw
 }

@@ -82,6 +82,13 @@ parameter_table.cwm <- function(fit, level = NULL) {
           intersect(c("scale", "conf.low", "conf.high"), names(table)))]
 }
 
+# From draws of q for a variational fit.
+#' @export
+vcov.cwm <- function(object, ...) {
+  if (object$method != "vb") return(NextMethod())
+  stats::cov(with_seed(object$control$seed, posterior_sample(object, 2000)))
+}
+
 # ---- prediction -------------------------------------------------------------
 
 #' @export

@@ -109,7 +109,7 @@ cwm_prior_array <- function(a, rows, columns, arg) {
 
 cwm_prior_square <- function(a, size, arg) {
   if (size == 0) return(matrix(0, 0, 0))
-  if (is.numeric(a) && length(a) == 1) a <- diag(a, size)
+  if (is.numeric(a) && length(a) == 1) a <- diag(as.double(a), size)
   if (!is.numeric(a) || !is.matrix(a) || any(dim(a) != size) || !all(is.finite(a)) ||
         min(eigen(a, symmetric = TRUE, only.values = TRUE)$values) <= 0) {
     abort_arg("cwm_prior", arg, sprintf("a positive definite %d x %d matrix", size, size),

@@ -30,7 +30,7 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
     abort("resume", "the fit was called with its data written out; try naming them first")
   }
   call <- utils::modifyList(as.list(fit$call), list(...))
-  if (!is.null(data)) call[[2]] <- data
+  if (!is.null(data)) call[[data_argument(fit)]] <- data
   call$control <- resume_control(fit, iterations)
   call$seed <- fit$control$seed
   call$method <- fit$method
@@ -66,10 +66,13 @@ join_traces <- function(resumed, objective) {
   rbind(old, objective[-1, ])
 }
 
+# Where the data are in the fit's call: named by the model, else the first argument.
+data_argument <- function(fit) fit$data_info$argument %||% 2
+
 # The training data of a fit, for methods that need them: given, or found through the call.
 training_data <- function(fit, data, fun, env) {
   if (is.null(data)) {
-    data <- tryCatch(eval(fit$call[[2]], env), error = function(e) NULL)
+    data <- tryCatch(eval(fit$call[[data_argument(fit)]], env), error = function(e) NULL)
   }
   if (is.null(data) || !identical(data_hash(data), fit$data_info$hash)) {
     abort_arg(fun, "data", "the data of the fit, which keeps no copy of them",

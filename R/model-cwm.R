@@ -181,6 +181,9 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
                threads = resolve_threads(threads, "cwm"), control = control,
                std_errors = check_flag(std_errors, "cwm", "std_errors"),
                verbose = check_flag(verbose, "cwm", "verbose"))
+  if (!is.null(BPPARAM) && !methods::is(BPPARAM, "BiocParallelParam")) {
+    abort_arg("cwm", "BPPARAM", "a BiocParallel parameter object", describe_value(BPPARAM))
+  }
   spec$k <- cwm_check_k(if (is.null(resumed)) k else resumed$candidates_k, method, input)
   spec$covariance <- cwm_check_covariance(if (is.null(resumed)) covariance else resumed$covariance,
                                           spec, input)
@@ -379,10 +382,10 @@ cwm_floor_line <- function(fit) {
 
 register_model(
   "cwm", title = "Gaussian mixture with a regression inside each cluster",
-  engines = c("em", "vb", "gibbs"), fit = function(...) cwm(...),
+  engines = c("em", "vb", "gibbs"), fit = cwm,
   example = function() {
     data <- with_seed(2, simulate_cwm_forum(120, noise_sd = 0.5))$data
-    list(formula = y ~ x1 + x2, data = data, k = 4)
+    list(formula = y ~ x1, data = data, k = 4) # slow to converge, as resume() tests need
   },
   newdata = function(args) list(newdata = args$data)
 )

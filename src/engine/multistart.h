@@ -108,6 +108,7 @@ template <class Model>
 Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& starts,
                         const AscentOptions& options, Executor& executor, Monitor& monitor,
                         StartsReport& report, AscentProgress& progress) {
+  monitor.tick(0, 0.0);  // short runs end sooner than a poll would notice that time is up
   std::vector<ShortRun> runs(starts.size());
   // With fewer sweeps than a short run has, the chosen start climbs anew from where it began.
   const bool anew = options.max_iterations <= options.short_iterations;

@@ -115,7 +115,6 @@ for (model in mixology:::registered_models()) {
 
     test_that(paste(label, "goes on bitwise as if it had never stopped"), {
       args <- model$example()
-      data <- args[[1]]
       stopped <- if (method == "gibbs") {
         gibbs_control(chains = 2, iterations = 30, warmup = 10)
       } else {
@@ -128,6 +127,7 @@ for (model in mixology:::registered_models()) {
       }
       short <- fit_model(model, method, control = stopped)
       long <- fit_model(model, method, control = whole)
+      data <- args[[mixology:::`%||%`(short$data_info$argument, 1)]]
       on <- suppressWarnings(resume(short, if (method == "gibbs") 20 else 5, data = data))
       expect_identical(on$estimate, long$estimate)
       expect_identical(on$posterior$draws, long$posterior$draws)

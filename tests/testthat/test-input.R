@@ -20,8 +20,8 @@ common_legal <- c("control NULL", "seed NULL", "threads NULL", "method NULL")
 input_table <- list(
   cwm = list(
     arguments = c("formula", "data", "cluster", "k", "covariance", "noise", "na_x", "prior",
-                  "std_errors"),
-    legal = c("cluster NULL", "prior NULL", "data NULL")
+                  "std_errors", "BPPARAM"),
+    legal = c("cluster NULL", "prior NULL", "data NULL", "BPPARAM NULL")
   ),
   mmash = list(
     arguments = c("x", "y", "prior", "residual", "covariates", "standardize", "penalty",
