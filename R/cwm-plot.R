@@ -69,7 +69,8 @@ cwm_plot_clusters <- function(fit, data, covariate) {
   ggplot2::ggplot(shape, ggplot2::aes(.data[[covariate]], .data$.y, colour = .data$.cluster)) +
     ggplot2::geom_point(alpha = 0.6, na.rm = TRUE) +
     ggplot2::geom_line(data = lines, linewidth = 1) +
-    cwm_colours(fit$k) + ggplot2::labs(x = covariate, y = y[1], title = "Clusters and their regressions") +
+    cwm_colours(fit$k) +
+    ggplot2::labs(x = covariate, y = y[1], title = "Clusters and their regressions") +
     theme_mixology()
 }
 

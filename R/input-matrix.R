@@ -9,7 +9,8 @@
 count_source <- function(x, fun, arg = "x") UseMethod("count_source")
 
 count_source.default <- function(x, fun, arg = "x") {
-  must <- "counts: a numeric vector or matrix, a dgCMatrix, a DelayedMatrix or a SummarizedExperiment"
+  must <- paste("counts: a numeric vector or matrix, a dgCMatrix, a DelayedMatrix or a",
+                "SummarizedExperiment")
   if (!is.numeric(x) && !is.logical(x)) abort_arg(fun, arg, must, describe_value(x))
   if (length(dim(x)) > 2) abort_arg(fun, arg, must, describe_value(x))
   if (is.factor(x)) abort_arg(fun, arg, must, "a factor", "as.integer(as.character(x))")
@@ -126,7 +127,8 @@ resolve_size_factors <- function(size_factors, source, fun, default = NULL, cell
   if (is.character(size_factors) && length(size_factors) == 1) {
     if (identical(size_factors, "total")) return(total_size_factors(source, fun))
     if (!size_factors %in% names(cells)) {
-      abort_arg(fun, "size_factors", "numbers, \"total\" or the name of a column of the cells' data",
+      must <- "numbers, \"total\" or the name of a column of the cells' data"
+      abort_arg(fun, "size_factors", must,
                 describe_value(size_factors), closest_name(size_factors, names(cells)) %||% hint)
     }
     size_factors <- cells[[size_factors]]

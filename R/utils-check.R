@@ -1,4 +1,5 @@
-# Argument checks. Every message has one form: `<function>: '<argument>' must be ...; got ...; try ...`.
+# Argument checks. Every message has one form:
+# `<function>: '<argument>' must be ...; got ...; try ...`.
 
 abort <- function(fun, ...) stop(fun, ": ", ..., call. = FALSE)
 

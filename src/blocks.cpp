@@ -9,8 +9,7 @@
 #undef MIXOLOGY_BLOCKS_NAMESPACE
 #undef MIXOLOGY_BLOCKS_BYTES
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && \
-    !defined(MIXOLOGY_NO_CLONES)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(MIXOLOGY_NO_CLONES)
 #define MIXOLOGY_BLOCKS_CLONES
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
@@ -32,9 +31,11 @@
 
 namespace mixology {
 
-#define MIXOLOGY_BLOCKS_TABLE(space) \
-  {space::subtract_product, space::add_whitened_norm, space::add_scaled_norm, space::multiply, \
-   space::dot_tile}
+#define MIXOLOGY_BLOCKS_TABLE(space)                                                            \
+  {                                                                                             \
+    space::subtract_product, space::add_whitened_norm, space::add_scaled_norm, space::multiply, \
+        space::dot_tile                                                                         \
+  }
 
 const BlockKernels& block_kernels() {
   static const BlockKernels baseline = MIXOLOGY_BLOCKS_TABLE(blocks_baseline);

@@ -47,8 +47,8 @@ struct PanelTable {
 #include "core/panel_kernels.h"
 #ifdef __clang__
 #pragma clang attribute pop
-#pragma clang attribute push( \
-    __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl"))), \
+                             apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options

@@ -15,8 +15,7 @@ static inline __attribute__((always_inline)) Lanes& at(double* p) {
   return *reinterpret_cast<Lanes*>(p);
 }
 
-void subtract_product(const double* const* columns, int p, const double* coefficient,
-                      double* out) {
+void subtract_product(const double* const* columns, int p, const double* coefficient, double* out) {
   for (int i = 0; i < kBlock; i += 2 * kLanes) {
     Lanes a = load(out + i);
     Lanes b = load(out + i + kLanes);

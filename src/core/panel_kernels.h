@@ -38,29 +38,29 @@ MIXOLOGY_INLINE double total(V v) {
 constexpr Size kRowPanel = 1024;
 
 // A x B inner products over one panel of rows.
-#define MIXOLOGY_CROSS_TILE(name, A, B)                                                         \
+#define MIXOLOGY_CROSS_TILE(name, A, B)                                                          \
   static void name(const double* x, Size ldx, const double* r, Size ldr, Size rows, double* out, \
-                   Size ldo) {                                                                  \
-    V sum[A][B];                                                                                \
-    MIXOLOGY_UNROLL                                                                             \
-    for (int a = 0; a < A; ++a) {                                                               \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int b = 0; b < B; ++b) sum[a][b] = V{};                                              \
-    }                                                                                           \
-    for (Size i = 0; i < rows; i += kWidth) {                                                   \
-      V right[B];                                                                               \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int b = 0; b < B; ++b) right[b] = load(r + i + b * ldr);                             \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int a = 0; a < A; ++a) {                                                             \
-        const V left = load(x + i + a * ldx);                                                   \
-        MIXOLOGY_UNROLL                                                                         \
-        for (int b = 0; b < B; ++b) sum[a][b] += left * right[b];                               \
-      }                                                                                         \
-    }                                                                                           \
-    for (int a = 0; a < A; ++a) {                                                               \
-      for (int b = 0; b < B; ++b) out[a + b * ldo] += total(sum[a][b]);                         \
-    }                                                                                           \
+                   Size ldo) {                                                                   \
+    V sum[A][B];                                                                                 \
+    MIXOLOGY_UNROLL                                                                              \
+    for (int a = 0; a < A; ++a) {                                                                \
+      MIXOLOGY_UNROLL                                                                            \
+      for (int b = 0; b < B; ++b) sum[a][b] = V{};                                               \
+    }                                                                                            \
+    for (Size i = 0; i < rows; i += kWidth) {                                                    \
+      V right[B];                                                                                \
+      MIXOLOGY_UNROLL                                                                            \
+      for (int b = 0; b < B; ++b) right[b] = load(r + i + b * ldr);                              \
+      MIXOLOGY_UNROLL                                                                            \
+      for (int a = 0; a < A; ++a) {                                                              \
+        const V left = load(x + i + a * ldx);                                                    \
+        MIXOLOGY_UNROLL                                                                          \
+        for (int b = 0; b < B; ++b) sum[a][b] += left * right[b];                                \
+      }                                                                                          \
+    }                                                                                            \
+    for (int a = 0; a < A; ++a) {                                                                \
+      for (int b = 0; b < B; ++b) out[a + b * ldo] += total(sum[a][b]);                          \
+    }                                                                                            \
   }
 MIXOLOGY_CROSS_TILE(cross_4_2, 4, 2)
 MIXOLOGY_CROSS_TILE(cross_4_1, 4, 1)
@@ -68,8 +68,8 @@ MIXOLOGY_CROSS_TILE(cross_1_2, 1, 2)
 MIXOLOGY_CROSS_TILE(cross_1_1, 1, 1)
 #undef MIXOLOGY_CROSS_TILE
 
-static void cross(const double* x, Size ldx, Size nx, const double* r, Size ldr, Size nr,
-                  Size rows, double* out, Size ldo) {
+static void cross(const double* x, Size ldx, Size nx, const double* r, Size ldr, Size nr, Size rows,
+                  double* out, Size ldo) {
   for (Size first = 0; first < rows; first += kRowPanel) {
     const Size n = rows - first < kRowPanel ? rows - first : kRowPanel;
     for (Size p = 0; p < nx;) {
@@ -87,31 +87,31 @@ static void cross(const double* x, Size ldx, Size nx, const double* r, Size ldr,
 }
 
 // One strip of 2 or 1 registers of rows, B columns of r.
-#define MIXOLOGY_SUBTRACT_TILE(name, A, B)                                                      \
-  static void name(const double* x, Size ldx, Size nx, const double* a, Size nr, double* r,      \
-                   Size ldr) {                                                                  \
-    V left[A][B];                                                                               \
-    MIXOLOGY_UNROLL                                                                             \
-    for (int i = 0; i < A; ++i) {                                                               \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int b = 0; b < B; ++b) left[i][b] = load(r + i * kWidth + b * ldr);                  \
-    }                                                                                           \
-    for (Size p = 0; p < nx; ++p) {                                                             \
-      V column[A];                                                                              \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int i = 0; i < A; ++i) column[i] = load(x + i * kWidth + p * ldx);                   \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int b = 0; b < B; ++b) {                                                             \
-        const V factor = splat(a[p * nr + b]);                                                  \
-        MIXOLOGY_UNROLL                                                                         \
-        for (int i = 0; i < A; ++i) left[i][b] -= column[i] * factor;                           \
-      }                                                                                         \
-    }                                                                                           \
-    MIXOLOGY_UNROLL                                                                             \
-    for (int i = 0; i < A; ++i) {                                                               \
-      MIXOLOGY_UNROLL                                                                           \
-      for (int b = 0; b < B; ++b) store(r + i * kWidth + b * ldr, left[i][b]);                  \
-    }                                                                                           \
+#define MIXOLOGY_SUBTRACT_TILE(name, A, B)                                                  \
+  static void name(const double* x, Size ldx, Size nx, const double* a, Size nr, double* r, \
+                   Size ldr) {                                                              \
+    V left[A][B];                                                                           \
+    MIXOLOGY_UNROLL                                                                         \
+    for (int i = 0; i < A; ++i) {                                                           \
+      MIXOLOGY_UNROLL                                                                       \
+      for (int b = 0; b < B; ++b) left[i][b] = load(r + i * kWidth + b * ldr);              \
+    }                                                                                       \
+    for (Size p = 0; p < nx; ++p) {                                                         \
+      V column[A];                                                                          \
+      MIXOLOGY_UNROLL                                                                       \
+      for (int i = 0; i < A; ++i) column[i] = load(x + i * kWidth + p * ldx);               \
+      MIXOLOGY_UNROLL                                                                       \
+      for (int b = 0; b < B; ++b) {                                                         \
+        const V factor = splat(a[p * nr + b]);                                              \
+        MIXOLOGY_UNROLL                                                                     \
+        for (int i = 0; i < A; ++i) left[i][b] -= column[i] * factor;                       \
+      }                                                                                     \
+    }                                                                                       \
+    MIXOLOGY_UNROLL                                                                         \
+    for (int i = 0; i < A; ++i) {                                                           \
+      MIXOLOGY_UNROLL                                                                       \
+      for (int b = 0; b < B; ++b) store(r + i * kWidth + b * ldr, left[i][b]);              \
+    }                                                                                       \
   }
 MIXOLOGY_SUBTRACT_TILE(subtract_2_4, 2, 4)
 MIXOLOGY_SUBTRACT_TILE(subtract_2_1, 2, 1)
@@ -160,8 +160,8 @@ static void score(const double* g, const double* h, const int* start, Size matri
   }
 }
 
-static void blend(const double* g, const double* alpha, const int* start, Size matrices,
-                  Size lanes, double* u) {
+static void blend(const double* g, const double* alpha, const int* start, Size matrices, Size lanes,
+                  double* u) {
   for (Size k = 0; k < matrices; ++k) {
     for (Size i = start[k]; i < start[k + 1]; ++i) {
       V sum = V{};
@@ -218,8 +218,8 @@ static void scale_table(const double* c, Size directions, const double* s, Size 
 }  // namespace
 
 const PanelTable* table() {
-  static const PanelTable kernels = {cross, subtract, rotate,       rotate_back, score,
-                                     blend, largest,  shift, scale_to_one, scale_table};
+  static const PanelTable kernels = {cross, subtract, rotate, rotate_back,  score,
+                                     blend, largest,  shift,  scale_to_one, scale_table};
   return &kernels;
 }
 

@@ -21,13 +21,20 @@ enum class Status {
 
 inline const char* status_name(Status status) {
   switch (status) {
-    case Status::running: return "running";
-    case Status::converged: return "converged";
-    case Status::max_iterations: return "max_iterations";
-    case Status::interrupted: return "interrupted";
-    case Status::time_limit: return "time_limit";
-    case Status::objective_fell: return "objective_fell";
-    case Status::not_finite: return "not_finite";
+    case Status::running:
+      return "running";
+    case Status::converged:
+      return "converged";
+    case Status::max_iterations:
+      return "max_iterations";
+    case Status::interrupted:
+      return "interrupted";
+    case Status::time_limit:
+      return "time_limit";
+    case Status::objective_fell:
+      return "objective_fell";
+    case Status::not_finite:
+      return "not_finite";
   }
   return "unknown";
 }

@@ -244,8 +244,8 @@ class Ascent {
   Monitor& monitor_;
   Trace trace_;
   Stats stats_;
-  VectorXd theta0_;  // parameters before the first and
-  VectorXd theta1_;  // before the second sweep of the cycle
+  VectorXd theta0_;   // parameters before the first and
+  VectorXd theta1_;   // before the second sweep of the cycle
   int position_ = 0;  // what comes next: 0, 1 a plain sweep; 2 Newton; 3 extrapolation
   double value_ = 0.0;
   int iteration_ = 0;

@@ -48,9 +48,9 @@ Rcpp::List to_list(const Model& model, const Chain<typename Model::State>& chain
   for (int i = 0; i < kept; ++i) {
     for (int j = 0; j < columns; ++j) draws(i, j) = chain.draws[static_cast<std::size_t>(i)][j];
   }
-  Rcpp::List out = Rcpp::List::create(Rcpp::Named("draws") = draws,
-                                      Rcpp::Named("iteration") = chain.iteration,
-                                      Rcpp::Named("state") = to_list(model.save(chain.state)));
+  Rcpp::List out =
+      Rcpp::List::create(Rcpp::Named("draws") = draws, Rcpp::Named("iteration") = chain.iteration,
+                         Rcpp::Named("state") = to_list(model.save(chain.state)));
   if (!chain.labels.empty()) {
     const auto items = chain.labels.front().size();
     Rcpp::RawMatrix labels(static_cast<int>(items), kept);

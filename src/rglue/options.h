@@ -54,9 +54,9 @@ inline Rcpp::List to_list(const AscentOptions& options) {
 
 inline Rcpp::List to_list(const GibbsOptions& options) {
   using Rcpp::Named;
-  return Rcpp::List::create(
-      Named("chains") = options.chains, Named("iterations") = options.iterations,
-      Named("warmup") = options.warmup, Named("thin") = options.thin);
+  return Rcpp::List::create(Named("chains") = options.chains,
+                            Named("iterations") = options.iterations,
+                            Named("warmup") = options.warmup, Named("thin") = options.thin);
 }
 
 }  // namespace mixology

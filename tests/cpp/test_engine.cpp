@@ -117,9 +117,7 @@ TinyMixture tiny_model(Index n = 500, double gap = 2.0) {
   return model;
 }
 
-TinyMixture::State tiny_start() {
-  return {Eigen::Vector2d(0.5, 0.5), Eigen::Vector2d(-0.1, 0.4)};
-}
+TinyMixture::State tiny_start() { return {Eigen::Vector2d(0.5, 0.5), Eigen::Vector2d(-0.1, 0.4)}; }
 
 // Threads without any library, to test that results do not depend on them.
 class ThreadExecutor : public Executor {
@@ -370,6 +368,10 @@ TEST_CASE("an exception in a task reaches the caller") {
   Executor serial;
   Monitor quiet;
   REQUIRE_THROWS_AS(serial.run(
-                        3, [](Index i) { if (i == 1) throw std::runtime_error("task"); }, quiet),
+                        3,
+                        [](Index i) {
+                          if (i == 1) throw std::runtime_error("task");
+                        },
+                        quiet),
                     std::runtime_error);
 }
