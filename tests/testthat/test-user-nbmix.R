@@ -71,7 +71,9 @@ test_that("a file that goes away costs the genes that were not read yet, and no 
   source <- mixology:::count_source(data$x, "nbmix")
   read <- source$read
   source$block <- 10L
-  source$read <- function(first, last) if (first > 15) stop("the file is gone") else read(first, last)
+  source$read <- function(first, last) {
+    if (first > 15) stop("the file is gone") else read(first, last)
+  }
   inputs <- mixology:::nbmix_bridge(source, NULL, 2, "em", FALSE, FALSE, "BIC", NULL, NULL, 1, 1,
                                     FALSE, NULL)
   fit <- suppressWarnings(mixology:::nbmix_fit(inputs, data$x, quote(nbmix(x))))
