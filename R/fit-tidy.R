@@ -59,9 +59,11 @@ normal_interval <- function(table, level) {
   se <- table$std.error
   scale <- table$scale %||% rep("identity", nrow(table))
   half <- z * se / switch_scale(scale, 1, est, est * (1 - est))
+  on_log <- ifelse(scale == "log", est, 1)
+  on_logit <- ifelse(scale == "logit", est, 0.5)
   ends <- function(sign) {
-    switch_scale(scale, est + sign * half, exp(log(est) + sign * half),
-                 stats::plogis(suppressWarnings(stats::qlogis(est)) + sign * half))
+    switch_scale(scale, est + sign * half, exp(log(on_log) + sign * half),
+                 stats::plogis(stats::qlogis(on_logit) + sign * half))
   }
   data.frame(conf.low = ends(-1), conf.high = ends(1))
 }

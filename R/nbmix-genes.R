@@ -64,11 +64,12 @@ nbmix_run_here <- function(inputs, blocks) {
   out <- vector("list", nrow(blocks))
   for (b in seq_len(nrow(blocks))) {
     first <- blocks$first[b]
-    rows <- nbmix_read(inputs$source, first, blocks$last[b], run$going())
+    last <- blocks$last[b]
+    rows <- nbmix_read(inputs$source, first, last, run$going())
     fault <- fault %||% rows$fault
     if (!is.null(fault)) run$stop()
-    out[[b]] <- nbmix_run_block(inputs, rows, first, block_monitor(run, first, inputs$control),
-                                inputs$threads, fault)
+    monitor <- block_monitor(run, first, last, inputs$control)
+    out[[b]] <- nbmix_run_block(inputs, rows, first, monitor, inputs$threads, fault)
     if (any(out[[b]]$status == "stopped")) run$stop()
   }
   run$done()
@@ -98,7 +99,8 @@ nbmix_work <- function(task) {
   run <- block_run("nbmix", inputs$source$genes, left, FALSE)
   rows <- task$rows %||% nbmix_read(inputs$source, first, task$last, run$going())
   if (!is.null(rows$fault)) run$stop()
-  nbmix_run_block(inputs, rows, first, block_monitor(run, first, inputs$control), 1L, rows$fault)
+  monitor <- block_monitor(run, first, task$last, inputs$control)
+  nbmix_run_block(inputs, rows, first, monitor, 1L, rows$fault)
 }
 
 nbmix_read <- function(source, first, last, going) {

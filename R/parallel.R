@@ -57,14 +57,15 @@ block_run <- function(label, units, time_limit, verbose) {
        done = function() if (!is.null(bar)) bar(units, units, NA))
 }
 
-# The monitor of the block that begins with unit `first`.
-block_monitor <- function(run, first, control) {
+# The monitor of the block of units first..last; the core counts tasks, some of several units.
+block_monitor <- function(run, first, last, control) {
   control$time_limit <- run$left()
   control["checkpoint"] <- list(NULL)
   out <- new_monitor("", control, FALSE)
   if (!is.null(run$bar)) {
     out$progress <- function(done, all, objective) {
-      if (first - 1 + done < run$units) run$bar(first - 1 + done, run$units, NA)
+      units <- first - 1 + floor(done / all * (last - first + 1))
+      if (units < run$units) run$bar(units, run$units, NA)
     }
   }
   out
