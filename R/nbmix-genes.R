@@ -72,7 +72,6 @@ nbmix_run_here <- function(inputs, blocks) {
     out[[b]] <- nbmix_run_block(inputs, rows, first, monitor, inputs$threads, fault)
     if (any(out[[b]]$status == "stopped")) run$stop()
   }
-  run$done()
   nbmix_check_read(out)
 }
 

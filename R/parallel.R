@@ -31,16 +31,21 @@ new_monitor <- function(label, control, verbose, total = NA, info = list()) {
 }
 
 # A cli bar that appears once a fit has lasted a second, and goes when the function `frame` ends.
+# Starts and extrapolations may take more steps than were foreseen: the bar waits just short of its
+# end, for cli forgets a bar that has arrived. Nothing that happens to the bar may end a fit.
 progress_bar <- function(label, total, frame = parent.frame(2)) {
+  force(frame)
   id <- NULL
-  function(done, all, objective) {
-    if (is.null(id)) {
-      size <- if (is.na(all)) total else all
-      id <<- cli::cli_progress_bar(label, total = size, .envir = frame, .auto_close = FALSE)
-    }
-    if (!is.na(all) && done >= all) return(cli::cli_progress_done(id, .envir = frame))
+  draw <- function(done, size, objective) {
+    if (is.null(id)) id <<- cli::cli_progress_bar(label, total = size, .envir = frame)
     status <- if (is.na(objective)) "" else sprintf("objective %.6g", objective)
-    cli::cli_progress_update(set = done, id = id, status = status, .envir = frame)
+    cli::cli_progress_update(set = min(done, size - 1, na.rm = TRUE), id = id, status = status,
+                             .envir = frame)
+  }
+  function(done, all, objective) {
+    size <- if (is.na(all)) total else all
+    tryCatch(draw(done, size, objective), error = function(e) NULL)
+    invisible()
   }
 }
 
@@ -53,8 +58,7 @@ block_run <- function(label, units, time_limit, verbose) {
     if (stopped) 0 else max(time_limit - (proc.time()[["elapsed"]] - begin), 0)
   }
   list(units = units, bar = bar, left = left, going = function() left() > 0,
-       stop = function() stopped <<- TRUE,
-       done = function() if (!is.null(bar)) bar(units, units, NA))
+       stop = function() stopped <<- TRUE)
 }
 
 # The monitor of the block of units first..last; the core counts tasks, some of several units.
@@ -64,8 +68,7 @@ block_monitor <- function(run, first, last, control) {
   out <- new_monitor("", control, FALSE)
   if (!is.null(run$bar)) {
     out$progress <- function(done, all, objective) {
-      units <- first - 1 + floor(done / all * (last - first + 1))
-      if (units < run$units) run$bar(units, run$units, NA)
+      run$bar(first - 1 + floor(done / all * (last - first + 1)), run$units, NA)
     }
   }
   out

@@ -171,3 +171,27 @@ test_that("a shortened name of a setting is an unknown one", {
   expect_error(gibbs_control(iter = 100), "unknown argument 'iter'")
   expect_error(nbmix(1:5, control = list(max_iter = 3)), "unknown argument 'max_iter'")
 })
+
+test_that("a progress bar that is asked for more than its total does not end the fit", {
+  bars <- function() {
+    draw <- mixology:::progress_bar("bar", 10, environment())
+    for (i in c(1, 9, 10, 11, 500)) draw(i, NA, -3)
+    draw(2, 5, NA)
+    draw(5, 5, NA)
+    draw(6, 5, NA)
+    "done"
+  }
+  old <- options(cli.progress_show_after = 0, cli.dynamic = TRUE, cli.progress_clear = FALSE)
+  on.exit(options(old))
+  utils::capture.output(out <- bars(), type = "message")
+  expect_identical(out, "done")
+  set.seed(1)
+  x <- rnbinom(20000, mu = 8, size = 2)
+  slow <- em_control(tolerance = 0, parameter_tolerance = 0, max_iterations = 5)
+  utils::capture.output(type = "message", {
+    one <- suppressWarnings(nbmix(x, k = 3, seed = 1, verbose = TRUE, control = slow))
+    many <- suppressWarnings(nbmix(matrix(x, 100), k = 2, seed = 1, verbose = TRUE))
+  })
+  expect_s3_class(one, "nbmix")
+  expect_identical(nrow(glance(many)), 100L)
+})
