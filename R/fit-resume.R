@@ -5,6 +5,9 @@
 #' More sweeps of a fit that was stopped (iterations, time limit, interrupt) or is to be longer.
 #' The result is bitwise the one of a fit that was never stopped.
 #'
+#' A fit of many genes keeps no states: its genes are fitted again, to the new number of sweeps,
+#' which gives the same answer.
+#'
 #' A fit keeps no copy of its data: they are found again by evaluating the fit's call where
 #' `resume()` is called, and are recognised by their hash. Give `data` if they have another name
 #' by now.
