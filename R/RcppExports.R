@@ -5,6 +5,26 @@ cwm_fit_em <- function(input, k, equal_noise, control, seed, threads, settings) 
     .Call(`_mixology_cwm_fit_em`, input, k, equal_noise, control, seed, threads, settings)
 }
 
+cwm_information <- function(input, k, equal_noise, threads) {
+    .Call(`_mixology_cwm_information`, input, k, equal_noise, threads)
+}
+
+cwm_fit_vb <- function(input, k, control, seed, threads, settings) {
+    .Call(`_mixology_cwm_fit_vb`, input, k, control, seed, threads, settings)
+}
+
+cwm_pivot <- function(input, k, seed, threads, settings) {
+    .Call(`_mixology_cwm_pivot`, input, k, seed, threads, settings)
+}
+
+cwm_fit_gibbs <- function(input, k, control, seed, threads, keep_labels, settings) {
+    .Call(`_mixology_cwm_fit_gibbs`, input, k, control, seed, threads, keep_labels, settings)
+}
+
+cwm_memberships <- function(input, k, values, threads) {
+    .Call(`_mixology_cwm_memberships`, input, k, values, threads)
+}
+
 cwm_predict_rows <- function(mixture, x, w, y, type, levels, draws, seed, threads) {
     .Call(`_mixology_cwm_predict_rows`, mixture, x, w, y, type, levels, draws, seed, threads)
 }

@@ -27,6 +27,77 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// cwm_information
+Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int threads);
+RcppExport SEXP _mixology_cwm_information(SEXP inputSEXP, SEXP kSEXP, SEXP equal_noiseSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< int >::type k(kSEXP);
+    Rcpp::traits::input_parameter< bool >::type equal_noise(equal_noiseSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_information(input, k, equal_noise, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_fit_vb
+Rcpp::List cwm_fit_vb(Rcpp::List input, int k, Rcpp::List control, double seed, int threads, Rcpp::List settings);
+RcppExport SEXP _mixology_cwm_fit_vb(SEXP inputSEXP, SEXP kSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP settingsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< int >::type k(kSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_fit_vb(input, k, control, seed, threads, settings));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_pivot
+Rcpp::IntegerVector cwm_pivot(Rcpp::List input, int k, double seed, int threads, Rcpp::List settings);
+RcppExport SEXP _mixology_cwm_pivot(SEXP inputSEXP, SEXP kSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP settingsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< int >::type k(kSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_pivot(input, k, seed, threads, settings));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_fit_gibbs
+Rcpp::List cwm_fit_gibbs(Rcpp::List input, int k, Rcpp::List control, double seed, int threads, bool keep_labels, Rcpp::List settings);
+RcppExport SEXP _mixology_cwm_fit_gibbs(SEXP inputSEXP, SEXP kSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP keep_labelsSEXP, SEXP settingsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< int >::type k(kSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< bool >::type keep_labels(keep_labelsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_fit_gibbs(input, k, control, seed, threads, keep_labels, settings));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_memberships
+Rcpp::List cwm_memberships(Rcpp::List input, int k, Rcpp::List values, int threads);
+RcppExport SEXP _mixology_cwm_memberships(SEXP inputSEXP, SEXP kSEXP, SEXP valuesSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
+    Rcpp::traits::input_parameter< int >::type k(kSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type values(valuesSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_memberships(input, k, values, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
 // cwm_predict_rows
 Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x, Rcpp::NumericMatrix w, Rcpp::NumericMatrix y, std::string type, Rcpp::NumericVector levels, int draws, double seed, int threads);
 RcppExport SEXP _mixology_cwm_predict_rows(SEXP mixtureSEXP, SEXP xSEXP, SEXP wSEXP, SEXP ySEXP, SEXP typeSEXP, SEXP levelsSEXP, SEXP drawsSEXP, SEXP seedSEXP, SEXP threadsSEXP) {
@@ -265,6 +336,11 @@ END_RCPP
 
 static const R_CallMethodDef CallEntries[] = {
     {"_mixology_cwm_fit_em", (DL_FUNC) &_mixology_cwm_fit_em, 7},
+    {"_mixology_cwm_information", (DL_FUNC) &_mixology_cwm_information, 4},
+    {"_mixology_cwm_fit_vb", (DL_FUNC) &_mixology_cwm_fit_vb, 6},
+    {"_mixology_cwm_pivot", (DL_FUNC) &_mixology_cwm_pivot, 5},
+    {"_mixology_cwm_fit_gibbs", (DL_FUNC) &_mixology_cwm_fit_gibbs, 7},
+    {"_mixology_cwm_memberships", (DL_FUNC) &_mixology_cwm_memberships, 4},
     {"_mixology_cwm_predict_rows", (DL_FUNC) &_mixology_cwm_predict_rows, 9},
     {"_mixology_engine_defaults", (DL_FUNC) &_mixology_engine_defaults, 1},
     {"_mixology_sparse_rows", (DL_FUNC) &_mixology_sparse_rows, 5},
