@@ -16,7 +16,6 @@ cwm_formula_input <- function(formula, data, cluster, na_x) {
   slim <- list(formula = formula, design = slim_design(design),
                cluster = slim_design(cluster_design))
   input <- cwm_check_input(cluster_design$matrix, w, y, na_x)
-  input$design <- design
   input$slim <- slim
   input
 }
@@ -147,8 +146,9 @@ plural_rows <- function(n) if (n == 1) "row" else sprintf("%d rows:", n)
 
 cwm_check_finite <- function(matrices, rows) {
   for (a in matrices) {
+    if (length(a) == 0 || !any(is.infinite(suppressWarnings(range(a, na.rm = TRUE))))) next
     bad <- which(rowSums(is.infinite(a)) > 0)
-    if (length(bad) > 0) {
+    if (length(bad) > 0 && !all(is.na(a))) {
       column <- colnames(a)[which(is.infinite(a[bad[1], ]))[1]]
       abort_arg("cwm", "data", "finite", sprintf("Inf in '%s' (%s)", column,
                                                  cwm_name_rows(bad, rows)))
@@ -168,6 +168,7 @@ cwm_link <- function(x, w) {
 }
 
 cwm_check_missing <- function(x, w, link, na_x, rows) {
+  if (!anyNA(x) && !anyNA(w)) return(invisible())
   gone <- rowSums(is.na(x)) + rowSums(is.na(w)) > 0
   if (!any(gone)) return(invisible())
   if (na_x == "fail") {
@@ -186,26 +187,38 @@ cwm_check_missing <- function(x, w, link, na_x, rows) {
 cwm_check_columns <- function(x, w, y) {
   for (what in list(x, y)) {
     for (j in seq_len(ncol(what))) {
-      seen <- what[!is.na(what[, j]), j]
-      if (length(seen) == 0) {
+      seen <- suppressWarnings(range(what[, j], na.rm = TRUE))
+      if (is.infinite(seen[1])) {
         abort_arg("cwm", "data", "observed somewhere in every column",
                   sprintf("only NA in '%s'", colnames(what)[j]))
       }
-      if (nrow(what) > 1 && max(seen) - min(seen) <= 1e-13 * max(abs(seen))) {
+      if (nrow(what) > 1 && seen[2] - seen[1] <= 1e-13 * max(abs(seen))) {
         abort_arg("cwm", "data", "varying in every clustering covariate and response",
                   sprintf("the constant column '%s'", colnames(what)[j]), "leaving it out")
       }
     }
   }
-  complete <- rowSums(is.na(w)) == 0
-  if (ncol(w) > 0) cwm_check_rank(w[complete, , drop = FALSE])
+  if (ncol(w) > 0) cwm_check_rank(if (anyNA(w)) w[rowSums(is.na(w)) == 0, , drop = FALSE] else w)
+}
+
+# A few rows with the same cross-products as many: the triangular factor, block by block.
+cwm_compact <- function(a, block = 50000L) {
+  if (nrow(a) <= 2 * block) return(a)
+  out <- NULL
+  for (first in seq(1L, nrow(a), by = block)) {
+    rows <- first:min(first + block - 1L, nrow(a))
+    out <- qr.R(qr(rbind(out, a[rows, , drop = FALSE]), LAPACK = FALSE, tol = 0))
+  }
+  out
 }
 
 cwm_check_rank <- function(w) {
+  few <- nrow(w) < ncol(w)
+  w <- cwm_compact(w)
   q <- qr(w)
   if (q$rank == ncol(w)) return(invisible())
   alias <- colnames(w)[q$pivot[(q$rank + 1):ncol(w)]]
-  if (nrow(w) < ncol(w)) {
+  if (few) {
     abort_arg("cwm", "data", sprintf("of at least %d rows for %d regression covariates", ncol(w),
                                      ncol(w)), sprintf("%d", nrow(w)))
   }
@@ -217,8 +230,8 @@ cwm_check_rank <- function(w) {
 cwm_check_spread <- function(x, covariance) {
   full <- covariance %in% c("EEE", "VVV")
   if (!any(full) || ncol(x) < 2) return(invisible())
-  complete <- x[rowSums(is.na(x)) == 0, , drop = FALSE]
-  q <- qr(scale(complete, scale = FALSE), tol = 1e-9)
+  complete <- if (anyNA(x)) x[rowSums(is.na(x)) == 0, , drop = FALSE] else x
+  q <- qr(cwm_compact(sweep(complete, 2, colMeans(complete))), tol = 1e-9)
   if (q$rank == ncol(x)) return(invisible())
   alias <- colnames(x)[q$pivot[q$rank + 1]]
   abort_arg("cwm", "cluster", paste("of linearly independent covariates for covariance =",
@@ -228,7 +241,6 @@ cwm_check_spread <- function(x, covariance) {
 }
 
 cwm_check_k <- function(k, method, input) {
-  k <- k %||% switch(method, em = cwm_default_k(input), vb = 10, gibbs = 6)
   if (!is.numeric(k) || length(k) == 0) {
     abort_arg("cwm", "k", "whole numbers of at least 1", describe_value(k))
   }
@@ -242,7 +254,11 @@ cwm_check_k <- function(k, method, input) {
   k
 }
 
-cwm_default_k <- function(input) seq_len(max(1, min(6, cwm_most_clusters(input))))
+# Used when `k` was not given.
+cwm_default_k <- function(method, input) {
+  switch(if (is.character(method)) method[1] else "em", vb = 10, gibbs = 6,
+         seq_len(max(1, min(6, cwm_most_clusters(input)))))
+}
 
 cwm_most_clusters <- function(input) {
   columns <- if (ncol(input$x) > 0) ncol(input$x) else ncol(input$w)
@@ -252,7 +268,7 @@ cwm_most_clusters <- function(input) {
 cwm_check_rows_per_cluster <- function(k, method, input) {
   if (k == 1) return(invisible())
   n <- nrow(input$x)
-  distinct <- nrow(unique(cbind(input$x, input$w, input$y)))
+  distinct <- cwm_distinct_rows(input, k)
   if (k > distinct) {
     abort_arg("cwm", "k", sprintf("at most %d, the number of distinct rows", distinct), k)
   }
@@ -260,6 +276,17 @@ cwm_check_rows_per_cluster <- function(k, method, input) {
     abort_arg("cwm", "k", sprintf("at most %d for %d rows", cwm_most_clusters(input), n), k,
               "fewer clusters, or method = \"vb\"")
   }
+}
+
+# The number of distinct rows, or any number of at least k when the first rows have that many.
+cwm_distinct_rows <- function(input, k) {
+  all <- function(rows) {
+    nrow(unique(cbind(input$x[rows, , drop = FALSE], input$w[rows, , drop = FALSE],
+                      input$y[rows, , drop = FALSE])))
+  }
+  n <- nrow(input$x)
+  some <- all(seq_len(min(n, 20 * k)))
+  if (some >= k || n <= 20 * k) some else all(seq_len(n))
 }
 
 cwm_check_covariance <- function(covariance, spec, input) {

@@ -209,7 +209,6 @@ cwm_predict_typed <- function(object, input, type, settings) {
 
 cwm_predict_core <- function(object, x, w, y, type, levels = 0.5, draws = 1, seed = 0,
                              threads = 1) {
-  if (type == "response" && object$method == "em") threads <- 1
   cwm_predict_rows(object$mixture, x, w, y, type, levels, draws, seed, threads)
 }
 

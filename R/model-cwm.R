@@ -126,7 +126,7 @@ cwm.default <- function(formula, ...) {
 
 #' @rdname cwm
 #' @export
-cwm.formula <- function(formula, data = NULL, cluster = NULL, k = NULL, covariance = "VVV",
+cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covariance = "VVV",
                         noise = c("free", "equal"), method = c("em", "vb", "gibbs"),
                         prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
@@ -135,15 +135,16 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = NULL, covarian
   call <- match.call()
   na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_formula_input(formula, data, cluster, na_x)
-  input$info <- c(describe_data(data %||% input$design$frame, c(nrow(input$x), ncol(input$x))),
-                  list(argument = "data"))
+  if (missing(k)) k <- cwm_default_k(method, input)
+  input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
+                                c(nrow(input$x), ncol(input$x))), list(argument = "data"))
   cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
           verbose, BPPARAM)
 }
 
 #' @rdname cwm
 #' @export
-cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = NULL, covariance = "VVV",
+cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = "VVV",
                        noise = c("free", "equal"), method = c("em", "vb", "gibbs"),
                        prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
@@ -152,6 +153,7 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = NULL, covariance =
   call <- match.call()
   na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_matrix_input(formula, y, cluster, na_x)
+  if (missing(k)) k <- cwm_default_k(method, input)
   input$info <- c(describe_data(formula), list(argument = "formula"))
   cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
           verbose, BPPARAM)
@@ -301,7 +303,7 @@ cwm_stored_control <- function(spec) {
 # Integrated classification likelihood, on BIC's scale (smaller is better).
 cwm_icl <- function(fit) {
   resp <- fit$responsibilities
-  entropy <- -sum(ifelse(resp > 0, resp * log(resp), 0))
+  entropy <- -sum(resp * log(pmax(resp, 1e-300)))
   -2 * fit$log_lik + log(fit$nobs) * fit$df + 2 * entropy
 }
 
@@ -332,12 +334,35 @@ cwm_unstack <- function(a, order, rows, columns) {
 
 cwm_add_fitted <- function(fit, input, spec) {
   if (ncol(input$y) == 0) return(fit)
-  fitted <- cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads)
+  fitted <- cwm_fitted_rows(fit, input, spec)
   dimnames(fitted) <- list(input$rows, colnames(input$y))
   fit$fitted_values <- fitted
-  fit$residual_values <- input$y - fitted # names: those of `fitted`
+  fit$residual_values <- input$y - fitted
   dimnames(fit$residual_values) <- dimnames(fitted)
   fit
+}
+
+# E(y | x) of the training rows. Gaussian components and complete covariates: by columns, which is
+# what large data need; else row by row.
+cwm_fitted_rows <- function(fit, input, spec) {
+  if (fit$method != "em" || anyNA(input$x)) {
+    return(cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads))
+  }
+  gate <- cwm_gate(fit, input, spec)
+  parts <- lapply(seq_len(fit$k), function(k) {
+    gate[, k] * (input$w %*% fit$estimate$coefficients[[k]])
+  })
+  Reduce(`+`, parts)
+}
+
+# p(k | x) at the training rows.
+cwm_gate <- function(fit, input, spec) {
+  none <- matrix(0, nrow(input$x), 0)
+  values <- cwm_core_values(fit$estimate)
+  values$coef <- matrix(0, 0, 0)
+  values$noise <- matrix(0, 0, 0)
+  core <- list(x = input$x, w = none, y = none, link = matrix(0, 0, ncol(input$x)), family = "VVV")
+  cwm_memberships(core, fit$k, values, spec$threads)$responsibility
 }
 
 cwm_warn_degenerate <- function(fit) {
