@@ -133,8 +133,19 @@ cwm_row_names <- function(rows) {
   if (many && identical(rows, as.character(seq_along(rows)))) NULL else rows
 }
 
+# A double matrix with column names and nothing else.
 cwm_plain <- function(a) {
-  matrix(as.double(a), nrow(a), ncol(a), dimnames = if (ncol(a) > 0) list(NULL, colnames(a)))
+  if (!is.double(a)) storage.mode(a) <- "double"
+  names <- if (ncol(a) > 0) list(NULL, colnames(a))
+  attributes(a) <- list(dim = dim(a))
+  dimnames(a) <- names
+  a
+}
+
+# range(), (Inf, -Inf) where nothing is observed.
+cwm_range <- function(v) {
+  if (anyNA(v)) v <- v[!is.na(v)]
+  if (length(v) == 0) c(Inf, -Inf) else range(v)
 }
 
 cwm_name_rows <- function(bad, rows) {
@@ -146,7 +157,7 @@ plural_rows <- function(n) if (n == 1) "row" else sprintf("%d rows:", n)
 
 cwm_check_finite <- function(matrices, rows) {
   for (a in matrices) {
-    if (length(a) == 0 || !any(is.infinite(suppressWarnings(range(a, na.rm = TRUE))))) next
+    if (length(a) == 0 || !any(is.infinite(cwm_range(a)))) next
     bad <- which(rowSums(is.infinite(a)) > 0)
     if (length(bad) > 0 && !all(is.na(a))) {
       column <- colnames(a)[which(is.infinite(a[bad[1], ]))[1]]
@@ -187,7 +198,7 @@ cwm_check_missing <- function(x, w, link, na_x, rows) {
 cwm_check_columns <- function(x, w, y) {
   for (what in list(x, y)) {
     for (j in seq_len(ncol(what))) {
-      seen <- suppressWarnings(range(what[, j], na.rm = TRUE))
+      seen <- cwm_range(what[, j])
       if (is.infinite(seen[1])) {
         abort_arg("cwm", "data", "observed somewhere in every column",
                   sprintf("only NA in '%s'", colnames(what)[j]))

@@ -18,10 +18,11 @@
 #' @param covariance_scale \eqn{S_0}: D x D. Default the pooled covariance over `k^(2 / D)`.
 #' @param coefficients \eqn{B_0}: regression covariates x responses. Default zero slopes and the
 #'   pooled mean response.
-#' @param coefficient_precision \eqn{A_0}: R x R, relative to the noise precision. Default 1e-4
-#'   times the mean cross-product of the regression covariates: one ten-thousandth of a row.
+#' @param coefficient_precision \eqn{A_0}: R x R, relative to the noise precision. Default 1e-6
+#'   times the mean cross-product of the regression covariates: one millionth of a row.
 #' @param noise_df \eqn{\eta_0}, above M - 1. Default M + 1.
-#' @param noise_scale \eqn{G_0}: M x M. Default 1e-4 times the pooled variances of the responses.
+#' @param noise_scale \eqn{G_0}: M x M. Default 1e-6 times the pooled variances of the responses, so
+#'   small that a regression without noise is recovered to about four digits.
 #' @return An object of class `cwm_prior`, a list.
 #' @references Bishop (2006) Pattern Recognition and Machine Learning, equations 10.39-10.40; Blei
 #'   and Jordan (2006) Variational inference for Dirichlet process mixtures, Bayesian Analysis
@@ -94,9 +95,9 @@ cwm_prior_defaults <- function(k, input, weights) {
   intercept <- if (ncol(w) > 0) stats::lm.fit(w, rep(1, nrow(w)))$coefficients else numeric()
   list(concentration = if (weights == "dirichlet") 1 / k else 1, mean = colMeans(x),
        covariance_df = d + 2, covariance_scale = pooled,
-       coefficients = outer(intercept, flat), coefficient_precision = 1e-4 * crossprod(w) / nrow(w),
+       coefficients = outer(intercept, flat), coefficient_precision = 1e-6 * crossprod(w) / nrow(w),
        noise_df = m + 1,
-       noise_scale = diag(1e-4 * apply(input$y, 2, stats::var, na.rm = TRUE), m))
+       noise_scale = diag(1e-6 * apply(input$y, 2, stats::var, na.rm = TRUE), m))
 }
 
 cwm_prior_array <- function(a, rows, columns, arg) {

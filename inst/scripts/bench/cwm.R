@@ -72,7 +72,7 @@ against_mclust <- function(n, d = 5, k = 5, sweeps = 20) {
 
 # ---- the same model by other packages -----------------------------------------------------------
 
-against_flexmix <- function(n = 20000, d = 2, k = 3) {
+against_flexmix <- function(n = 50000, d = 2, k = 3) {
   made <- make_data(n, d, k)
   peer <- measure(flexmix::flexmix(
     formula_of(d), data = made$data, k = k, cluster = made$start,
@@ -82,7 +82,7 @@ against_flexmix <- function(n = 20000, d = 2, k = 3) {
   compare("flexmix", n, made, ours, peer, peer$value@logLik, flexmix::clusters(peer$value))
 }
 
-against_flexcwm <- function(n = 20000, d = 2, k = 3) {
+against_flexcwm <- function(n = 50000, d = 2, k = 3) {
   made <- make_data(n, d, k)
   x <- as.matrix(made$data[paste0("x", seq_len(d))])
   z <- diag(k)[made$start, ]
