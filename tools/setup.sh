@@ -12,19 +12,19 @@ export DEBIAN_FRONTEND=noninteractive
 
 # R packages by their R names. 'needed' must be there; 'wanted' are used when they are.
 run_needed="Rcpp RcppEigen RcppParallel Matrix BH sitmo generics cli rlang ggplot2"
-run_wanted="susieR MASS"
+run_wanted="susieR MASS mixtools"
 test_needed="testthat"
-test_wanted="numDeriv posterior loo mclust flexmix MASS vdiffr mixsqp susieR batchtools
+test_wanted="numDeriv posterior loo mclust flexmix MASS vdiffr mixsqp mixtools susieR batchtools
   S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel glmGamPoi
   snpStats"
 check_needed="knitr rmarkdown"
 check_wanted="BiocStyle"
-bench_wanted="fastglmpca mixtools flexCWM"
+bench_wanted="fastglmpca flexCWM"
 lint_needed="lintr"
 document_needed="roxygen2 knitr rmarkdown"
 bioconductor="S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel
   glmGamPoi snpStats BiocStyle"
-not_in_debian="fastglmpca mixtools flexCWM"
+not_in_debian="fastglmpca flexCWM"
 
 say() { echo "setup: $*" >&2; }
 has_command() { command -v "$1" >/dev/null 2>&1; }

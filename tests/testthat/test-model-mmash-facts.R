@@ -312,6 +312,7 @@ test_that("many samples in several chunks give the same bits for 1, 2 and 4 thre
 
 test_that("means and bound are those of mr.mashr", {
   skip_if_not_installed("mr.mashr")
+  peer_fit <- getExportedValue("mr.mashr", "mr.mash")  # not on CRAN, hence not in Suggests
   d <- mixed_data()
   prior <- quick_prior(weights = c(.4, rep(.6 / 9, 9)))
   u <- lapply(mixology:::component_covariances(prior), function(v) {
@@ -319,7 +320,7 @@ test_that("means and bound are those of mr.mashr", {
   })
   v <- stats::cov(d$y)
   peer <- suppressWarnings(
-    mr.mashr::mr.mash(d$x, d$y, u, w0 = unname(prior$weights), V = v, standardize = TRUE, e = 0,
+    peer_fit(d$x, d$y, u, w0 = unname(prior$weights), V = v, standardize = TRUE, e = 0,
                       update_V = TRUE, tol = 0, max_iter = 25, verbose = FALSE, nthreads = 1))
   fit <- quiet_mmash(d$x, d$y, prior, residual = v, standardize = TRUE, penalty = 1,
                      update = c("weights", "residual"), control = plain(25))
