@@ -203,7 +203,8 @@ cwm_gibbs_trace <- function(raw, chains, spec, before) {
     spec$control$warmup + spec$control$thin * seq_len(kept)
   }
   rhat <- cwm_rhat(matrix(value, kept))
-  status <- if (raw$status != "converged") raw$status else if (rhat < 1.05) "converged" else "mixing"
+  status <- raw$status
+  if (status == "converged" && rhat >= 1.05) status <- "mixing"
   reason <- if (raw$status != "converged") "stopped before the last sweep" else {
     sprintf("R-hat of the log likelihood %.3f", rhat)
   }

@@ -209,7 +209,19 @@ cwm_check_columns <- function(x, w, y) {
       }
     }
   }
+  cwm_check_responses(y)
   if (ncol(w) > 0) cwm_check_rank(if (anyNA(w)) w[rowSums(is.na(w)) == 0, , drop = FALSE] else w)
+}
+
+cwm_check_responses <- function(y) {
+  if (ncol(y) < 2) return(invisible())
+  y <- y[rowSums(is.na(y)) == 0, , drop = FALSE]
+  if (nrow(y) <= ncol(y)) return(invisible())
+  q <- qr(cwm_compact(sweep(y, 2, colMeans(y))), tol = 1e-9)
+  if (q$rank == ncol(y)) return(invisible())
+  abort_arg("cwm", "formula", "with linearly independent responses",
+            sprintf("'%s', which the others determine", colnames(y)[q$pivot[q$rank + 1]]),
+            "leaving it out")
 }
 
 # A few rows with the same cross-products as many: the triangular factor, block by block.
@@ -298,6 +310,21 @@ cwm_distinct_rows <- function(input, k) {
   n <- nrow(input$x)
   some <- all(seq_len(min(n, 20 * k)))
   if (some >= k || n <= 20 * k) some else all(seq_len(n))
+}
+
+# A fifth of the rows or more the same row: a fault of the data rather than a cluster.
+cwm_warn_repeated <- function(input) {
+  n <- nrow(input$x)
+  if (n < 10 || ncol(input$x) + ncol(input$y) == 0) return(invisible())
+  rows <- unique(round(seq(1, n, length.out = min(n, 2000))))
+  key <- function(rows) {
+    do.call(paste, as.data.frame(cbind(input$x[rows, , drop = FALSE],
+                                       input$y[rows, , drop = FALSE])))
+  }
+  most <- max(table(key(rows)))
+  if (most < 0.2 * length(rows)) return(invisible())
+  warning(sprintf("cwm: about %d of %d rows are identical", round(n * most / length(rows)), n),
+          ": a simulation whose random numbers ran out, or a failed join? A cluster may rest on them alone", call. = FALSE)
 }
 
 cwm_check_covariance <- function(covariance, spec, input) {

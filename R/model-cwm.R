@@ -28,6 +28,7 @@
 #'   plane is taken only when no start leads elsewhere, with a warning.
 #' * A coefficient that a cluster's rows do not determine (a factor level absent from it) takes the
 #'   value of the regression over all rows; its standard error is `NA`.
+#' * A fifth of the rows or more being one and the same row gives a warning.
 #' * Constant or linearly dependent columns, `k` above the number of distinct rows, and fewer than
 #'   `k (D + 1)` rows are errors.
 #'
@@ -47,7 +48,8 @@
 #' `fitted()` is `type = "response"` on the training data.
 #'
 #' @section Plots:
-#' `plot(fit, type)`: `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and
+#' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
+#' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and
 #' where there is a response its regression lines; `"bands"` (needs `data`) the predictive mean and
 #' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
 #' share a cluster (Gibbs); `"trace"`.
@@ -106,11 +108,12 @@
 #' predict(fit, data.frame(x1 = 0, x2 = 0), type = "interval", level = .9)
 #' plot(fit, type = "clusters", data = d$data)
 #'
-#' # CO2 emissions and national product: two groups of countries, two slopes
-#' if (requireNamespace("mixtools", quietly = TRUE)) {
-#'   data("CO2data", package = "mixtools")
-#'   nations <- cwm(CO2 ~ GNP, CO2data, k = 1:3, covariance = c("EII", "VVV"), seed = 1)
-#'   glance(nations, all = TRUE)
+#' # crabs of both sexes: rear width grows faster with length in females
+#' if (requireNamespace("MASS", quietly = TRUE)) {
+#'   crabs <- MASS::crabs
+#'   shell <- cwm(RW ~ CL, crabs, k = 1:3, covariance = c("EII", "VVV"), seed = 1)
+#'   print(glance(shell, all = TRUE))
+#'   print(table(cluster = clusters(shell), sex = crabs$sex))
 #' }
 #'
 #' # no response: a Gaussian mixture
@@ -132,7 +135,7 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
   check_no_dots(list(...), "cwm", names(formals()))
-  call <- match.call()
+  call <- cwm_call(match.call())
   na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_formula_input(formula, data, cluster, na_x)
   if (missing(k)) k <- cwm_default_k(method, input)
@@ -150,7 +153,7 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
   check_no_dots(list(...), "cwm", names(formals()))
-  call <- match.call()
+  call <- cwm_call(match.call())
   na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_matrix_input(formula, y, cluster, na_x)
   if (missing(k)) k <- cwm_default_k(method, input)
@@ -163,12 +166,18 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
 #' @export
 cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL, reduced = NULL,
                                      dims = 2, assay = NULL, ...) {
-  call <- match.call()
+  call <- cwm_call(match.call())
   data <- cwm_se_frame(formula, response, covariates, reduced, dims, assay)
   fit <- cwm(data$formula, data$frame, cluster = data$cluster, ...)
   fit$call <- small_call(call)
   fit$data_info <- c(describe_data(formula), list(argument = "formula"))
   fit
+}
+
+# The call as the user can repeat it: of the generic, found also where the package is masked.
+cwm_call <- function(call) {
+  call[[1]] <- quote(mixology::cwm)
+  call
 }
 
 # ---- bridge: checked input to numbers to a fit ------------------------------
@@ -194,6 +203,7 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
   fit <- if (method == "em") cwm_choose(input, spec, call, BPPARAM) else {
     cwm_one(input, spec, call, spec$k, spec$covariance)
   }
+  cwm_warn_repeated(input)
   cwm_warn_degenerate(fit)
   warn_unconverged(fit)
 }

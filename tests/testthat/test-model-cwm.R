@@ -84,14 +84,23 @@ test_that("BIC has its optimum at four clusters", {
 })
 
 test_that("the literal simulation with identical rows returns with a warning", {
-  d <- forum(3, repeated = TRUE)
-  expect_warning(fit <- cwm(y ~ x1 + x2, d$data, k = 4, seed = 1), "held at the floor")
-  expect_true(all(is.finite(unlist(fit$estimate))))
-  expect_true(is.finite(logLik(fit)))
+  for (noise in c(0, 0.5)) {
+    d <- forum(3, repeated = TRUE, noise_sd = noise)
+    for (method in c("em", "vb", "gibbs")) {
+      control <- if (method == "gibbs") gibbs_control(chains = 1, iterations = 60)
+      said <- capture_warnings(
+        fit <- cwm(y ~ x1 + x2, d$data, k = 4, method = method, seed = 1, control = control))
+      expect_match(said, "rows are identical", all = FALSE)
+      expect_true(all(is.finite(unlist(fit$estimate))))
+      expect_true(all(is.finite(fitted(fit))))
+    }
+  }
 })
 
 test_that("without a response it is mclust's Gaussian mixture", {
-  expect_log_lik <- function(fit, value) expect_equal(as.numeric(logLik(fit)), value, tolerance = 1e-4)
+  expect_log_lik <- function(fit, value) {
+    expect_equal(as.numeric(logLik(fit)), value, tolerance = 1e-4)
+  }
   expect_log_lik(cwm(~ 1, faithful, cluster = ~ ., k = 3, covariance = "EEE", seed = 1), -1126.326)
   expect_log_lik(cwm(~ 1, faithful, cluster = ~ ., k = 2, seed = 1), -1130.264)
   flowers <- iris[1:4]
@@ -290,7 +299,8 @@ test_that("bad input is named", {
   d$twin <- d$x1 + d$x2
   expect_error(cwm(y ~ x1, d, cluster = ~ flat, k = 2), "constant column 'flat'")
   expect_error(cwm(flat ~ x1, d, k = 2), "constant column 'flat'")
-  expect_error(cwm(y ~ x1 + x2 + twin, d, cluster = ~ x1, k = 2), "'twin', which the others determine")
+  expect_error(cwm(y ~ x1 + x2 + twin, d, cluster = ~ x1, k = 2),
+               "'twin', which the others determine")
   expect_error(cwm(y ~ x1, d, cluster = ~ x1 + x2 + twin, k = 2), "'cluster'.*linearly independent")
   expect_s3_class(cwm(y ~ x1, d, cluster = ~ x1 + x2 + twin, k = 2, covariance = "VVI"), "cwm")
   expect_error(cwm(y ~ x1 + x2, d[1:8, ], k = 4), "'k' must be at most 2")
@@ -304,4 +314,14 @@ test_that("bad input is named", {
   expect_error(cwm(y ~ x1, d, k = 2, prior = cwm_prior()), "'prior' must be NULL")
   expect_error(cwm(y ~ x1, d, k = 2, kk = 3), "unknown argument 'kk'")
   expect_s3_class(cwm(y ~ 1, d, k = 2, seed = 1), "cwm")
+  d$double <- 2 * d$y
+  expect_error(cwm(cbind(y, double) ~ x1, d, k = 2), "linearly independent responses")
+})
+
+test_that("update() and resume() work from a user's workspace", {
+  user <- new.env(parent = globalenv())
+  user$d <- forum(15, 100)$data
+  user$fit <- eval(quote(mixology::cwm(y ~ x1 + x2, d, k = 2, seed = 1)), user)
+  expect_identical(eval(quote(stats::update(fit, k = 3)), user)$k, 3L)
+  expect_s3_class(eval(quote(mixology::resume(fit, 5)), user), "cwm_em")
 })
