@@ -30,7 +30,7 @@ $(installed): $(sources)
 	@mkdir -p $(library)
 	@echo "installing the package into .Rlib"
 	@$(with_library) $(with_flags) MAKEFLAGS=-j2 \
-	  R CMD INSTALL --no-docs --no-test-load --library=$(library) . >.Rlib/install.log 2>&1 || \
+	  R CMD INSTALL --preclean --no-docs --no-test-load --library=$(library) . >.Rlib/install.log 2>&1 || \
 	  { tail -n 40 .Rlib/install.log; exit 1; }
 	@touch $@
 
