@@ -136,8 +136,7 @@ for (model in mixology:::registered_models()) {
 
     test_that(paste(label, "is refitted by update()"), {
       args <- c(model$example(), list(method = method, control = quick_control(method), seed = 1))
-      call <- as.call(c(list(as.name("fit_it")), args))
-      fit_it <- model$fit
+      call <- as.call(c(list(as.name(model$name)), args))
       again <- suppressWarnings(update(suppressWarnings(eval(call)), seed = 2))
       expect_identical(again$control$seed, 2L)
     })
