@@ -22,7 +22,8 @@
 #' @param time_limit Seconds after which the fit so far is returned with `converged = FALSE`.
 #'   Default no limit.
 #' @param checkpoint A file (`.rds` is added if missing) to which the running state is written
-#'   once a minute; `readRDS()` of it can be given as `start`.
+#'   once a minute; `readRDS()` of it can be given as `start`. Written by EM and variational fits of
+#'   one unit; chains and fits of many genes go on by [resume()] instead.
 #' @param chains Independent chains. Default 4.
 #' @param iterations Sweeps of each chain, warm-up included. Default 2000.
 #' @param warmup Sweeps at the head of each chain that are thrown away. Default half of
