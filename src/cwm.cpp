@@ -34,8 +34,7 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
   const cwm::Em::State& state = states[static_cast<std::size_t>(report.chosen)];
   return Rcpp::List::create(
       Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
-      Rcpp::Named("memory") = to_list(progress.memory),
-      Rcpp::Named("starts") = to_list(report),
+      Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
       Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
       Rcpp::Named("degenerate") = model.degenerate(state),
@@ -54,9 +53,8 @@ Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int thread
   TbbExecutor executor(threads);
   const cwm::Membership found = cwm::sorted_membership(data, state.kernel, executor);
   const cwm::Information information(model, state, found.responsibility);
-  return Rcpp::List::create(
-      Rcpp::Named("matrix") = cwm::to_matrix(information.matrix(executor)),
-      Rcpp::Named("to_user") = cwm::to_matrix(information.to_user()),
-      Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)),
-      Rcpp::Named("deficient") = Rcpp::wrap(state.deficient));
+  return Rcpp::List::create(Rcpp::Named("matrix") = cwm::to_matrix(information.matrix(executor)),
+                            Rcpp::Named("to_user") = cwm::to_matrix(information.to_user()),
+                            Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)),
+                            Rcpp::Named("deficient") = Rcpp::wrap(state.deficient));
 }

@@ -48,8 +48,8 @@ Rcpp::List cwm_fit_vb(Rcpp::List input, int k, Rcpp::List control, double seed, 
   Trace trace;
   AscentProgress progress;
   StartsReport report;
-  const cwm::Vb::State state = fit_vb(model, input, vb_options(control), seed, executor, monitor,
-                                      trace, progress, report);
+  const cwm::Vb::State state =
+      fit_vb(model, input, vb_options(control), seed, executor, monitor, trace, progress, report);
   return Rcpp::List::create(
       Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
       Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),

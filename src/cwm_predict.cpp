@@ -59,15 +59,14 @@ int answer_width(const std::string& type, int clusters, int m, int draws, int le
 // log p(x, y)), "quantile" (n x (levels M), levels first) or "draws" (n x (M draws)).
 // [[Rcpp::export(rng = false)]]
 Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
-                                     Rcpp::NumericMatrix w, Rcpp::NumericMatrix y,
-                                     std::string type, Rcpp::NumericVector levels, int draws,
-                                     double seed, int threads) {
+                                     Rcpp::NumericMatrix w, Rcpp::NumericMatrix y, std::string type,
+                                     Rcpp::NumericVector levels, int draws, double seed,
+                                     int threads) {
   const cwm::Predictive predictive = read_predictive(mixture);
   const auto xs = cwm::as_map(x), ws = cwm::as_map(w), ys = cwm::as_map(y);
   const int m = Rcpp::as<Rcpp::NumericMatrix>(mixture["noise"]).nrow();
   const std::vector<double> p(levels.begin(), levels.end());
-  const int width =
-      answer_width(type, predictive.clusters(), m, draws, static_cast<int>(p.size()));
+  const int width = answer_width(type, predictive.clusters(), m, draws, static_cast<int>(p.size()));
   Rcpp::NumericMatrix out(x.nrow(), width);
   Eigen::Map<MatrixXd> answer(out.begin(), x.nrow(), width);
   auto row = [&](Index i) {

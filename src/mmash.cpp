@@ -38,10 +38,9 @@ Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp:
                                   executor, watch, starts);
   AscentProgress progress;
   if (start.containsElementNamed("progress")) progress = to_progress(start["progress"]);
-  const Trace trace =
-      model.options().marginal
-          ? run_em(model, state, em_options(control), executor, watch, &progress)
-          : run_vb(model, state, vb_options(control), executor, watch, &progress);
+  const Trace trace = model.options().marginal
+                          ? run_em(model, state, em_options(control), executor, watch, &progress)
+                          : run_vb(model, state, vb_options(control), executor, watch, &progress);
   Rcpp::List out = mmash_results(model, state, executor);
   if (Rcpp::as<bool>(settings["signals"])) {
     out["signals"] = mmash_signals(model, state, as_vector(out["null"]));

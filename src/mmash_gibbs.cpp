@@ -86,8 +86,8 @@ Rcpp::List mmash_gibbs(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcp
   const GibbsOptions options = gibbs_options(control);
   const MmashGibbs sampler(model, as_vector(prior_variance), options.warmup, keep_effects);
   std::vector<GibbsChain> chains = make_chains(model, sampler, start, options.chains);
-  const Status status = run_gibbs(sampler, chains, options, static_cast<std::uint64_t>(seed),
-                                  executor, watch);
+  const Status status =
+      run_gibbs(sampler, chains, options, static_cast<std::uint64_t>(seed), executor, watch);
   Rcpp::List out = results(model, chains, executor);
   Rcpp::List list(chains.size());
   for (std::size_t i = 0; i < chains.size(); ++i) list[i] = to_list(sampler, chains[i]);

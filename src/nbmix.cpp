@@ -29,9 +29,10 @@ Rcpp::List nbmix_posterior(Rcpp::NumericVector x, Rcpp::NumericVector size_facto
   std::vector<double> joint(static_cast<std::size_t>(parts));
   for (R_xlen_t i = 0; i < n; ++i) {
     for (R_xlen_t j = 0; j < parts; ++j) {
-      joint[j] = weight[j] > 0.0 ? std::log(weight[j]) + log_negative_binomial(
-                                       x[i], size_factors[i] * mean[j], dispersion[j])
-                                 : -kInfinity;
+      joint[j] = weight[j] > 0.0
+                     ? std::log(weight[j]) +
+                           log_negative_binomial(x[i], size_factors[i] * mean[j], dispersion[j])
+                     : -kInfinity;
     }
     const double total = log_sum_exp(joint.data(), joint.size());
     log_density[i] = total;

@@ -79,11 +79,15 @@ Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::Numer
   if (alone) {
     run(0, executor);
   } else {
-    executor.run(block.genes(), [&](Index g) {
-      Executor serial;
-      run(g, serial);
-      for (auto& chain : runs[static_cast<std::size_t>(g)].chains) chain.state.prob.resize(0, 0);
-    }, watch);
+    executor.run(
+        block.genes(),
+        [&](Index g) {
+          Executor serial;
+          run(g, serial);
+          for (auto& chain : runs[static_cast<std::size_t>(g)].chains)
+            chain.state.prob.resize(0, 0);
+        },
+        watch);
   }
   Rcpp::List out(runs.size());
   for (std::size_t g = 0; g < runs.size(); ++g) {

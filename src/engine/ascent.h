@@ -18,10 +18,7 @@
 // (coordinate ascent over the items) also supplies
 //   void put_stats(Archive&, const Stats&) const, Stats get_stats(const Archive&) const
 // so that a resumed fit need not repeat the last local update; its first local update counts as
-// a sweep. A model that knows its curvature may supply
-//   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
-//              point just evaluated: tried before the extrapolation, kept if the objective rises
-// A model whose objective is a small difference of large terms may supply
+// a sweep. A model whose objective is a small difference of large terms may supply
 //   double rounding() const      how far rounding alone can move the objective
 #pragma once
 

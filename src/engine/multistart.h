@@ -27,8 +27,8 @@ template <class Model, class = void>
 struct has_degenerate : std::false_type {};
 template <class Model>
 struct has_degenerate<Model, std::void_t<decltype(std::declval<const Model&>().degenerate(
-                                 std::declval<const typename Model::State&>()))>>
-    : std::true_type {};
+                                 std::declval<const typename Model::State&>()))>> : std::true_type {
+};
 
 template <class Model>
 bool is_degenerate(const Model& model, const typename Model::State& state) {

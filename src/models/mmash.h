@@ -29,12 +29,12 @@ class Mmash {
  public:
   struct Data {
     std::shared_ptr<const mmash::Design> design;
-    bool gram = false;    // sufficient statistics: the design's columns are those of X'X
-    MatrixXd response;    // Y, or X'Y; rows padded as the design's columns
-    MatrixXd cross;       // Y'Y
+    bool gram = false;  // sufficient statistics: the design's columns are those of X'X
+    MatrixXd response;  // Y, or X'Y; rows padded as the design's columns
+    MatrixXd cross;     // Y'Y
     double n = 0.0;
     std::vector<mmash::Pattern> patterns;  // of missing responses; none: Y is complete
-    MatrixXd fixed;       // N x f, intercept and covariates: used only when Y has gaps
+    MatrixXd fixed;  // N x f, intercept and covariates: used only when Y has gaps
   };
 
   struct Options {
@@ -46,18 +46,18 @@ class Mmash {
   };
 
   struct Stats {
-    VectorXd alpha;                // sum_p alpha_pt
-    double fit = 0.0;              // sum_p log sum_t pi_t BF_pt - mu_p'phi_p + mu_p'L_p mu_p / 2
-    double residual = 0.0;         // expected log likelihood at the mean of q, constants included
-    MatrixXd cross;                // C
+    VectorXd alpha;         // sum_p alpha_pt
+    double fit = 0.0;       // sum_p log sum_t pi_t BF_pt - mu_p'phi_p + mu_p'L_p mu_p / 2
+    double residual = 0.0;  // expected log likelihood at the mean of q, constants included
+    MatrixXd cross;         // C
     Stats& operator+=(const Stats&) { return *this; }  // a sweep is one chunk
   };
 
   struct State {
-    MatrixXd mean;         // J x P
-    MatrixXd phi;          // J x P, as it was when q(beta_p) was updated
-    MatrixXd residual;     // R
-    MatrixXd fixed;        // f x J coefficients of Data::fixed
+    MatrixXd mean;      // J x P
+    MatrixXd phi;       // J x P, as it was when q(beta_p) was updated
+    MatrixXd residual;  // R
+    MatrixXd fixed;     // f x J coefficients of Data::fixed
     VectorXd log_weights;
     MatrixXd sigma;
     mmash::Factored inverse;
@@ -177,8 +177,10 @@ class Mmash {
 
   void set_residual(State& s, const MatrixXd& sigma) const {
     s.sigma = sigma;
-    if (complete()) s.inverse = mmash::factor(sigma);
-    else set_precisions(s);
+    if (complete())
+      s.inverse = mmash::factor(sigma);
+    else
+      set_precisions(s);
     s.mixture.reset();
     set_mixture(s);
   }

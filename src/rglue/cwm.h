@@ -92,10 +92,9 @@ inline Rcpp::NumericMatrix to_matrix(const MatrixXd& a) {
 }
 
 inline Rcpp::List to_list(const Membership& m) {
-  return Rcpp::List::create(
-      Rcpp::Named("responsibility") = to_matrix(m.responsibility),
-      Rcpp::Named("log_density") =
-          Rcpp::NumericVector(m.log_density.data(), m.log_density.data() + m.log_density.size()));
+  return Rcpp::List::create(Rcpp::Named("responsibility") = to_matrix(m.responsibility),
+                            Rcpp::Named("log_density") = Rcpp::NumericVector(
+                                m.log_density.data(), m.log_density.data() + m.log_density.size()));
 }
 
 }  // namespace cwm

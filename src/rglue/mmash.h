@@ -170,12 +170,11 @@ inline Mmash::State mmash_state(const Mmash& model, const Rcpp::List& start) {
 
 inline Rcpp::List to_list(const mmash::EffectSummaries& s, const VectorXd& scale) {
   const VectorXd by = scale.cwiseInverse();
-  return Rcpp::List::create(
-      Rcpp::Named("sd") = to_matrix((s.sd * by.asDiagonal()).transpose()),
-      Rcpp::Named("positive") = to_matrix(s.positive.transpose()),
-      Rcpp::Named("negative") = to_matrix(s.negative.transpose()),
-      Rcpp::Named("zero") = to_matrix(s.zero.transpose()),
-      Rcpp::Named("null") = to_vector(s.null));
+  return Rcpp::List::create(Rcpp::Named("sd") = to_matrix((s.sd * by.asDiagonal()).transpose()),
+                            Rcpp::Named("positive") = to_matrix(s.positive.transpose()),
+                            Rcpp::Named("negative") = to_matrix(s.negative.transpose()),
+                            Rcpp::Named("zero") = to_matrix(s.zero.transpose()),
+                            Rcpp::Named("null") = to_vector(s.null));
 }
 
 inline Rcpp::List to_list(const mmash::PatternSums& sums,
@@ -187,9 +186,8 @@ inline Rcpp::List to_list(const mmash::PatternSums& sums,
     Rcpp::IntegerVector conditions(patterns[m].seen.begin(), patterns[m].seen.end());
     seen.push_back(conditions + 1);
   }
-  return Rcpp::List::create(Rcpp::Named("square") = to_matrix(sums.square),
-                            Rcpp::Named("zx") = zx, Rcpp::Named("zz") = zz,
-                            Rcpp::Named("seen") = seen);
+  return Rcpp::List::create(Rcpp::Named("square") = to_matrix(sums.square), Rcpp::Named("zx") = zx,
+                            Rcpp::Named("zz") = zz, Rcpp::Named("seen") = seen);
 }
 
 inline Rcpp::List to_list(const std::vector<mmash::Signal>& signals) {
@@ -217,8 +215,7 @@ inline Rcpp::List mmash_signals(const Mmash& model, const Mmash::State& state,
 }
 
 // What R makes a fit of; effects on the scale of the input.
-inline Rcpp::List mmash_results(const Mmash& model, const Mmash::State& state,
-                                Executor& executor) {
+inline Rcpp::List mmash_results(const Mmash& model, const Mmash::State& state, Executor& executor) {
   using Rcpp::Named;
   const mmash::Design& design = model.design();
   const VectorXd by = design.scale().cwiseInverse();

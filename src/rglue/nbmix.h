@@ -70,12 +70,11 @@ class CandidateTable {
   }
   Rcpp::List list() const {
     using Rcpp::Named;
-    return Rcpp::List::create(
-        Named("gene") = gene_, Named("k") = k_, Named("df") = df_, Named("logLik") = log_lik_,
-        Named("entropy") = entropy_, Named("objective") = objective_,
-        Named("converged") = converged_, Named("status") = status_,
-        Named("iterations") = iterations_, Named("seconds") = seconds_,
-        Named("evidence") = evidence_);
+    return Rcpp::List::create(Named("gene") = gene_, Named("k") = k_, Named("df") = df_,
+                              Named("logLik") = log_lik_, Named("entropy") = entropy_,
+                              Named("objective") = objective_, Named("converged") = converged_,
+                              Named("status") = status_, Named("iterations") = iterations_,
+                              Named("seconds") = seconds_, Named("evidence") = evidence_);
   }
 
  private:

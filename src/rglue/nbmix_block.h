@@ -23,8 +23,10 @@ inline std::string count_fault(const SparseCounts& data) {
     const double x = data.count[j];
     if (x >= 0.0 && x <= 2147483647.0 && x == std::floor(x)) continue;
     char text[96];
-    if (std::isnan(x)) std::snprintf(text, sizeof text, "NA in cell %d", data.cell[j] + 1);
-    else std::snprintf(text, sizeof text, "%.6g in cell %d", x, data.cell[j] + 1);
+    if (std::isnan(x))
+      std::snprintf(text, sizeof text, "NA in cell %d", data.cell[j] + 1);
+    else
+      std::snprintf(text, sizeof text, "%.6g in cell %d", x, data.cell[j] + 1);
     return text;
   }
   return "";
@@ -56,8 +58,8 @@ inline Rcpp::List pack_genes(const std::vector<GeneFit>& genes, const NbmixOptio
   for (std::size_t g = 0; g < genes.size(); ++g) {
     const GeneFit& gene = genes[g];
     const bool fitted = !gene.fits.empty();
-    status[g] = fitted || gene.status == GeneStatus::invalid ? gene_status_name(gene.status)
-                                                             : "stopped";
+    status[g] =
+        fitted || gene.status == GeneStatus::invalid ? gene_status_name(gene.status) : "stopped";
     message[g] = gene.message;
     chosen[g] = fitted ? gene.chosen + 1 : NA_INTEGER;
     for (const NbmixFit& fit : gene.fits) {
@@ -73,10 +75,9 @@ inline Rcpp::List pack_genes(const std::vector<GeneFit>& genes, const NbmixOptio
 
 // The trace, the starts and where a later run goes on: only for one gene on its own.
 inline Rcpp::List single_details(const NbmixFit& fit) {
-  return Rcpp::List::create(Rcpp::Named("trace") = to_list(fit.trace),
-                            Rcpp::Named("starts") = to_list(fit.starts),
-                            Rcpp::Named("state") = to_list(fit.state),
-                            Rcpp::Named("exact_zeros") = fit.exact_zeros);
+  return Rcpp::List::create(
+      Rcpp::Named("trace") = to_list(fit.trace), Rcpp::Named("starts") = to_list(fit.starts),
+      Rcpp::Named("state") = to_list(fit.state), Rcpp::Named("exact_zeros") = fit.exact_zeros);
 }
 
 template <class Fitter>
@@ -92,11 +93,14 @@ Rcpp::List fit_block(const Fitter& fitter, const GeneBlock& block, const NbmixOp
   if (one) {
     run(0, executor);
   } else {
-    executor.run(chunk_count(block.genes(), kGenesPerTask), [&](Index task) {
-      Executor serial;
-      const Range range = chunk_range(task, kGenesPerTask, block.genes());
-      for (Index g = range.begin; g < range.end && !watch.stopped(); ++g) run(g, serial);
-    }, watch);
+    executor.run(
+        chunk_count(block.genes(), kGenesPerTask),
+        [&](Index task) {
+          Executor serial;
+          const Range range = chunk_range(task, kGenesPerTask, block.genes());
+          for (Index g = range.begin; g < range.end && !watch.stopped(); ++g) run(g, serial);
+        },
+        watch);
   }
   Rcpp::List out = pack_genes(genes, options);
   if (one && !genes[0].fits.empty()) {

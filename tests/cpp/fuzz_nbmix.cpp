@@ -14,11 +14,16 @@ namespace {
 // Small, repeated and huge counts all occur.
 double count_of(std::uint8_t kind, std::uint8_t value) {
   switch (kind % 5) {
-    case 0: return 0.0;
-    case 1: return value % 4;
-    case 2: return value;
-    case 3: return value * 977.0;
-    default: return 2147483647.0 - value;
+    case 0:
+      return 0.0;
+    case 1:
+      return value % 4;
+    case 2:
+      return value;
+    case 3:
+      return value * 977.0;
+    default:
+      return 2147483647.0 - value;
   }
 }
 

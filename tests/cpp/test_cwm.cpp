@@ -76,7 +76,8 @@ double row_density(const Estimate& e, const VectorXd& x, const VectorXd& y, Inde
     for (Index a = 0; a < s; ++a) {
       v1[a] = v[seen[std::size_t(a)]];
       mean1[a] = mean[seen[std::size_t(a)]];
-      for (Index b1 = 0; b1 < s; ++b1) cov1(a, b1) = cov(seen[std::size_t(a)], seen[std::size_t(b1)]);
+      for (Index b1 = 0; b1 < s; ++b1)
+        cov1(a, b1) = cov(seen[std::size_t(a)], seen[std::size_t(b1)]);
     }
     total += e.weight[k] * std::exp(log_normal(v1, mean1, cov1));
   }
@@ -155,7 +156,8 @@ TEST_CASE("every family climbs, from every kind of start") {
       const Data data = make_data(raw.x, raw.w, raw.y, raw.link, spherical(f));
       const Em model(data, 3, f, equal);
       std::vector<Em::State> starts;
-      for (int s = 0; s < 5; ++s) starts.push_back(model.from_labels(starting_labels(data, 3, s, 1)));
+      for (int s = 0; s < 5; ++s)
+        starts.push_back(model.from_labels(starting_labels(data, 3, s, 1)));
       Executor serial;
       Monitor monitor;
       StartsReport report;

@@ -124,8 +124,7 @@ TEST_CASE("the bound never falls and a resumed climb goes on bitwise") {
       options.rank = 1;
       const Mmash model(small_data(50, 40, 3, standardize), small_prior(3), options);
       const VectorXd logs = VectorXd::Constant(10, -std::log(10.0));
-      Mmash::State state =
-          model.init(MatrixXd::Zero(3, 40), logs, MatrixXd::Identity(3, 3));
+      Mmash::State state = model.init(MatrixXd::Zero(3, 40), logs, MatrixXd::Identity(3, 3));
       VbOptions settings;
       settings.accelerate = false;
       settings.tolerance = 0.0;
@@ -139,8 +138,7 @@ TEST_CASE("the bound never falls and a resumed climb goes on bitwise") {
       for (std::size_t i = 1; i < whole.value.size(); ++i) {
         CHECK(whole.value[i] >= whole.value[i - 1] - 1e-9 * std::abs(whole.value[i]));
       }
-      Mmash::State again =
-          model.init(MatrixXd::Zero(3, 40), logs, MatrixXd::Identity(3, 3));
+      Mmash::State again = model.init(MatrixXd::Zero(3, 40), logs, MatrixXd::Identity(3, 3));
       AscentProgress part;
       settings.max_iterations = 5;
       run_vb(model, again, settings, serial, monitor, &part);

@@ -56,8 +56,7 @@ double direct(const std::vector<double>& s, const Counts& data, const Mixture& m
     std::vector<double> joint;
     for (Index k = 0; k < m.weight.size(); ++k) {
       const double log_density =
-          k < m.k() ? log_negative_binomial(x[i],
-                                            s[i] * std::exp(m.component[std::size_t(k)].eta),
+          k < m.k() ? log_negative_binomial(x[i], s[i] * std::exp(m.component[std::size_t(k)].eta),
                                             m.component[std::size_t(k)].phi)
                     : (x[i] == 0.0 ? 0.0 : -kInfinity);
       joint.push_back(std::log(m.weight[k]) + log_density);

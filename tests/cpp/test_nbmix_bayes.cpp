@@ -76,11 +76,11 @@ double slow_bound(const Data& data, const NbmixPrior& prior, const VectorXd& alp
       if (q(i, j) == 0.0) continue;
       const auto at = static_cast<std::size_t>(j);
       const auto c = static_cast<std::size_t>(i);
-      const double f = at < component.size()
-                           ? log_negative_binomial(data.x[c],
-                                                   data.s[c] * std::exp(component[at].eta),
-                                                   component[at].phi)
-                           : 0.0;
+      const double f =
+          at < component.size()
+              ? log_negative_binomial(data.x[c], data.s[c] * std::exp(component[at].eta),
+                                      component[at].phi)
+              : 0.0;
       out += q(i, j) * (e_log[j] + f - std::log(q(i, j)));
     }
   }
@@ -107,11 +107,11 @@ MatrixXd slow_responsibilities(const Data& data, const VectorXd& alpha,
     for (Index j = 0; j < q.cols(); ++j) {
       const auto at = static_cast<std::size_t>(j);
       const auto c = static_cast<std::size_t>(i);
-      const double f = at < component.size()
-                           ? log_negative_binomial(data.x[c],
-                                                   data.s[c] * std::exp(component[at].eta),
-                                                   component[at].phi)
-                           : (data.x[c] == 0.0 ? 0.0 : -kInfinity);
+      const double f =
+          at < component.size()
+              ? log_negative_binomial(data.x[c], data.s[c] * std::exp(component[at].eta),
+                                      component[at].phi)
+              : (data.x[c] == 0.0 ? 0.0 : -kInfinity);
       q(i, j) = digamma(alpha[j]) - digamma(alpha.sum()) + f;
     }
     q.row(i) = (q.row(i).array() - q.row(i).maxCoeff()).exp().matrix();
@@ -602,8 +602,7 @@ TEST_CASE("alternating sweeps and new data returns the prior (Geweke 2004)") {
       mean[b] = chain.col(f).segment(b * rounds / batches, rounds / batches).mean();
     }
     const double spread = (mean.array() - mean.mean()).square().sum() / (batches - 1) / batches;
-    const double noise =
-        (direct.col(f).array() - direct.col(f).mean()).square().mean() / rounds;
+    const double noise = (direct.col(f).array() - direct.col(f).mean()).square().mean() / rounds;
     const double z = (mean.mean() - direct.col(f).mean()) / std::sqrt(spread + noise);
     INFO("function " << f << ", z = " << z);
     CHECK(std::abs(z) < 4.0);
@@ -631,8 +630,8 @@ TEST_CASE("posterior means lie within two posterior deviations of the maximum") 
   mean /= count;
   const VectorXd sd = (square / count - mean.cwiseProduct(mean)).cwiseSqrt();
   // EM numbers by weight (60 first), draws by mean (5 first).
-  const VectorXd mle = (VectorXd(6) << em.weight.reverse(), em.mean.reverse(),
-                        em.dispersion.reverse()).finished();
+  const VectorXd mle =
+      (VectorXd(6) << em.weight.reverse(), em.mean.reverse(), em.dispersion.reverse()).finished();
   for (Index j = 0; j < 6; ++j) {
     INFO("parameter " << j);
     CHECK(std::abs(mean[j] - mle[j]) < 2.0 * sd[j]);

@@ -18,13 +18,17 @@ test_that("means, densities and quantiles are the oracle's", {
   x <- as.matrix(new[1:2])
   w <- cbind(1, x)
   theta <- theta_of(fit)
-  expect_equal(unname(predict(fit, new)), drop(oracle_cwm_predict_mean(x, w, theta)), tolerance = 1e-8)
+  expect_equal(unname(predict(fit, new)), drop(oracle_cwm_predict_mean(x, w, theta)),
+               tolerance = 1e-8)
   expect_equal(unname(predict(fit, new, type = "density")),
-               unname(oracle_cwm_predict_density(x, w, as.matrix(new["y"]), theta)), tolerance = 1e-8)
+               unname(oracle_cwm_predict_density(x, w, as.matrix(new["y"]), theta)),
+               tolerance = 1e-8)
   band <- predict(fit, new, type = "interval", level = 0.9)
   expect_identical(colnames(band), c("fit", "lwr", "upr"))
-  expect_equal(unname(band[, "lwr"]), oracle_cwm_predict_quantile(x, w, 0.05, theta), tolerance = 1e-6)
-  expect_equal(unname(band[, "upr"]), oracle_cwm_predict_quantile(x, w, 0.95, theta), tolerance = 1e-6)
+  expect_equal(unname(band[, "lwr"]), oracle_cwm_predict_quantile(x, w, 0.05, theta),
+               tolerance = 1e-6)
+  expect_equal(unname(band[, "upr"]), oracle_cwm_predict_quantile(x, w, 0.95, theta),
+               tolerance = 1e-6)
   expect_equal(log(predict(fit, new, "density")), predict(fit, new, "density", log = TRUE))
 })
 

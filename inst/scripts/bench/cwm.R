@@ -125,6 +125,8 @@ if (has("mclust")) for (n in c(1e3, 1e4, 1e5)) against_mclust(n)
 if (has("flexmix")) against_flexmix()
 if (has("flexCWM")) {
   tried <- try(against_flexcwm(), silent = TRUE)
-  if (inherits(tried, "try-error")) cat("flexCWM failed:", conditionMessage(attr(tried, "condition")))
+  if (inherits(tried, "try-error")) {
+    cat("flexCWM failed:", conditionMessage(attr(tried, "condition")))
+  }
 }
 growth(largest_fit[largest_fit <= largest])

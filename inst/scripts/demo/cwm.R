@@ -1,14 +1,16 @@
 # Demo of cwm: crabs whose sex shows in a slope, and the forum's four clusters.
 
 demo_cwm <- function(report) {
-  report_text(report, "Can sex be told from the shape of a shell? 200 Leptograpsus crabs (MASS::crabs): ",
-              "rear width grows with carapace length, faster in females. cwm() is given length and ",
-              "width and not the sex; it finds groups of crabs and a regression in each.")
+  report_text(report,
+              "Can sex be told from the shape of a shell? 200 Leptograpsus crabs (MASS::crabs): ",
+              "rear width grows with carapace length, faster in females. cwm() is given length ",
+              "and width and not the sex; it finds groups of crabs and a regression in each.")
   demo_cwm_crabs(report)
   report_heading(report, "Four clusters whose slopes disagree")
-  report_text(report, "The simulation of a forum question: four clusters of covariates, each with its ",
-              "own plane. A mixture of regressions that ignores where the covariates lie is fitted ",
-              "beside it.")
+  report_text(report,
+              "The simulation of a forum question: four clusters of covariates, each with its ",
+              "own plane. A mixture of regressions that ignores where the covariates lie is ",
+              "fitted beside it.")
   demo_cwm_forum(report)
 }
 
@@ -52,7 +54,8 @@ demo_cwm_forum <- function(report) {
                                   correct = unname(agreement), row.names = NULL),
                "Clusters found, and the share of rows in the cluster they came from")
   slopes <- vapply(coef(em), function(b) b[, 1], numeric(3))
-  report_table(report, t(slopes), "Coefficients by EM (true: 4 1, 1 4, 3 2, -3 -2 without intercept)")
+  report_table(report, t(slopes),
+               "Coefficients by EM (true: 4 1, 1 4, 3 2, -3 -2 without intercept)")
   report_figure(report, plot_quietly(em, "clusters", made$data), "cwm_forum",
                 "The four clusters and the ellipses that hold 95% of each")
 }

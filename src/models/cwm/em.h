@@ -57,12 +57,12 @@ class Em {
  public:
   struct State {
     VectorXd log_weight;
-    MatrixXd mean;               // D x K
-    std::vector<Factor> spread;  // covariance of x
-    std::vector<MatrixXd> coef;  // R x M
-    std::vector<Factor> noise;   // covariance of y given x
-    std::vector<Kernel> kernel;  // the same as quadratic forms
-    VectorXd rows, rows_y;       // responsibilities that the parameters rest on
+    MatrixXd mean;                // D x K
+    std::vector<Factor> spread;   // covariance of x
+    std::vector<MatrixXd> coef;   // R x M
+    std::vector<Factor> noise;    // covariance of y given x
+    std::vector<Kernel> kernel;   // the same as quadratic forms
+    VectorXd rows, rows_y;        // responsibilities that the parameters rest on
     std::vector<bool> deficient;  // coefficients that the rows do not determine
   };
   using Stats = cwm::Stats;
@@ -80,9 +80,7 @@ class Em {
   Stats update_local(State& state, Range range) const {
     return local_pass(data_, state.kernel, range, Softmax{});
   }
-  double objective(const State&, const Stats& stats) const {
-    return stats.total + data_.jacobian;
-  }
+  double objective(const State&, const Stats& stats) const { return stats.total + data_.jacobian; }
 
   void update_global(State& state, const Stats& stats) const {
     const double n = static_cast<double>(data_.n());
@@ -126,9 +124,8 @@ class Em {
   // Log weights, means, log-Cholesky factors, coefficients; shared matrices once.
   VectorXd parameters(const State& state) const {
     std::vector<double> out;
-    visit(const_cast<State&>(state), [&](double& value, bool log) {
-      out.push_back(log ? std::log(value) : value);
-    });
+    visit(const_cast<State&>(state),
+          [&](double& value, bool log) { out.push_back(log ? std::log(value) : value); });
     return Eigen::Map<const VectorXd>(out.data(), static_cast<Index>(out.size()));
   }
   void set_parameters(State& state, const VectorXd& theta) const {
@@ -162,9 +159,9 @@ class Em {
       out.put("spread" + id, state.spread[slot].lower);
       out.put("coef" + id, state.coef[slot]);
       out.put("noise" + id, state.noise[slot].lower);
-      out.put("flags" + id, VectorXd(Eigen::Vector3d(state.spread[slot].at_floor,
-                                                        state.noise[slot].at_floor,
-                                                        state.deficient[slot])));
+      out.put("flags" + id,
+              VectorXd(Eigen::Vector3d(state.spread[slot].at_floor, state.noise[slot].at_floor,
+                                       state.deficient[slot])));
     }
     return out;
   }
@@ -210,8 +207,8 @@ class Em {
     for (int k = 0; k < k_; ++k) {
       const auto slot = static_cast<std::size_t>(k);
       Kernel& kernel = state.kernel[slot];
-      kernel.constant_x = state.log_weight[k] -
-                          0.5 * (double(data_.d()) * kLog2Pi + state.spread[slot].log_det);
+      kernel.constant_x =
+          state.log_weight[k] - 0.5 * (double(data_.d()) * kLog2Pi + state.spread[slot].log_det);
       kernel.constant_y = -0.5 * (double(data_.m()) * kLog2Pi + state.noise[slot].log_det);
       kernel.mean = state.mean.col(k);
       kernel.white_x = state.spread[slot].inverse;
@@ -235,8 +232,8 @@ class Em {
     MatrixXd& coef = state.coef[static_cast<std::size_t>(k)];
     const Index r = data_.r(), m = data_.m();
     if (m == 0) return MatrixXd(0, 0);
-    const Correction fit = solve_regression(wy.topLeftCorner(r, r), wy.topRightCorner(r, m), coef,
-                                            data_.pooled);
+    const Correction fit =
+        solve_regression(wy.topLeftCorner(r, r), wy.topRightCorner(r, m), coef, data_.pooled);
     coef += fit.step;
     state.deficient[static_cast<std::size_t>(k)] = fit.deficient;
     return residual_scatter(wy, fit.step);

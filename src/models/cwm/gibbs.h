@@ -26,7 +26,10 @@ class Gibbs {
   };
 
   Gibbs(const Data& data, int k, const Prior& prior, Labels pivot, bool keep_labels)
-      : data_(data), k_(k), prior_(in_coordinates(prior, data)), pivot_(std::move(pivot)),
+      : data_(data),
+        k_(k),
+        prior_(in_coordinates(prior, data)),
+        pivot_(std::move(pivot)),
         keep_labels_(keep_labels) {}
 
   const Data& data() const { return data_; }
@@ -149,7 +152,8 @@ class Gibbs {
                                     state.stats.rows_y[j], kernel.mean, kernel.coef);
       if (data_.d() > 0) {
         state.spread[j] = floored(rng.inverse_wishart(q.nu, q.scale.llt().matrixL()));
-        kernel.mean = rng.mvn(q.mean, MatrixXd(state.spread[j].llt().matrixL()) / std::sqrt(q.beta));
+        kernel.mean =
+            rng.mvn(q.mean, MatrixXd(state.spread[j].llt().matrixL()) / std::sqrt(q.beta));
       }
       if (data_.m() > 0) {
         state.noise[j] = floored(rng.inverse_wishart(q.eta, q.residual.llt().matrixL()));
@@ -206,8 +210,8 @@ class Gibbs {
     const auto k = static_cast<Index>(j);
     kernel.white_x = x.inverse;
     kernel.white_y = y.inverse;
-    kernel.constant_x = std::max(state.log_weight[k], -690.0) -
-                        0.5 * (double(data_.d()) * kLog2Pi + x.log_det);
+    kernel.constant_x =
+        std::max(state.log_weight[k], -690.0) - 0.5 * (double(data_.d()) * kLog2Pi + x.log_det);
     kernel.constant_y = -0.5 * (double(data_.m()) * kLog2Pi + y.log_det);
   }
 

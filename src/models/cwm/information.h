@@ -13,9 +13,17 @@ namespace cwm {
 class Information {
  public:
   Information(const Em& model, const Em::State& state, const MatrixXd& responsibility)
-      : data_(model.data()), state_(state), responsibility_(responsibility), k_(model.k()),
-        d_(data_.d()), r_(data_.r()), m_(data_.m()), mean_at_(1), spread_at_(1 + d_),
-        coef_at_(spread_at_ + d_ * (d_ + 1) / 2), noise_at_(coef_at_ + r_ * m_),
+      : data_(model.data()),
+        state_(state),
+        responsibility_(responsibility),
+        k_(model.k()),
+        d_(data_.d()),
+        r_(data_.r()),
+        m_(data_.m()),
+        mean_at_(1),
+        spread_at_(1 + d_),
+        coef_at_(spread_at_ + d_ * (d_ + 1) / 2),
+        noise_at_(coef_at_ + r_ * m_),
         size_(noise_at_ + m_ * (m_ + 1) / 2) {
     for (int k = 0; k < k_; ++k) {
       const Kernel& kernel = state.kernel[static_cast<std::size_t>(k)];
@@ -161,14 +169,13 @@ class Information {
                               MatrixXd& scores) {
     for (Index b = 0; b < g.cols(); ++b) {
       for (Index a = b; a < g.cols(); ++a, ++at) {
-        scores.col(at) = (a == b ? 0.5 : 1.0) *
-                         (g.col(a).array() * g.col(b).array() - precision(a, b));
+        scores.col(at) =
+            (a == b ? 0.5 : 1.0) * (g.col(a).array() * g.col(b).array() - precision(a, b));
       }
     }
   }
 
-  void completed_scores(const Pattern& p, Index first, Index size, int k,
-                        MatrixXd& scores) const {
+  void completed_scores(const Pattern& p, Index first, Index size, int k, MatrixXd& scores) const {
     const auto slot = static_cast<std::size_t>(k);
     const Kernel& kernel = state_.kernel[slot];
     const Completion completion(data_, p, kernel);

@@ -86,10 +86,19 @@ template <class Rule>
 class LocalPass {
  public:
   LocalPass(const Data& data, const std::vector<Kernel>& kernels, Rule rule)
-      : data_(data), kernels_(kernels), rule_(rule), k_(static_cast<int>(kernels.size())),
-        d_(static_cast<int>(data.d())), r_(static_cast<int>(data.r())),
-        m_(static_cast<int>(data.m())), x_(kBlock, d_), w_(kBlock, r_), y_(kBlock, m_),
-        deviation_(kBlock, k_ * d_), residual_(kBlock, k_ * m_), scores_(kBlock, k_),
+      : data_(data),
+        kernels_(kernels),
+        rule_(rule),
+        k_(static_cast<int>(kernels.size())),
+        d_(static_cast<int>(data.d())),
+        r_(static_cast<int>(data.r())),
+        m_(static_cast<int>(data.m())),
+        x_(kBlock, d_),
+        w_(kBlock, r_),
+        y_(kBlock, m_),
+        deviation_(kBlock, k_ * d_),
+        residual_(kBlock, k_ * m_),
+        scores_(kBlock, k_),
         stats_(k_, d_, r_, m_) {
     for (const Kernel& kernel : kernels) {
       packed_x_.push_back(pack(kernel.white_x, kernel.diagonal_x));
@@ -226,8 +235,7 @@ class LocalPass {
     }
   }
 
-  void start_row(const Pattern& p, Index row, int k, VectorXd& d, VectorXd& e,
-                 VectorXd& w) const {
+  void start_row(const Pattern& p, Index row, int k, VectorXd& d, VectorXd& e, VectorXd& w) const {
     const auto slot = static_cast<std::size_t>(k);
     start_completion(data_, kernels_[slot], completions_[slot], p, row, d, e, w);
   }

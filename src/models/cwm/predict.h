@@ -22,13 +22,13 @@ namespace cwm {
 struct PredictiveComponent {
   double log_weight = 0.0;
   int cluster = 0;
-  VectorXd mean;       // D
-  MatrixXd spread;     // lower Cholesky factor of the scale matrix of x
+  VectorXd mean;    // D
+  MatrixXd spread;  // lower Cholesky factor of the scale matrix of x
   double spread_df = HUGE_VAL;
-  MatrixXd coef;       // R x M
-  MatrixXd noise;      // lower Cholesky factor of the scale matrix of y
+  MatrixXd coef;   // R x M
+  MatrixXd noise;  // lower Cholesky factor of the scale matrix of y
   double noise_df = HUGE_VAL;
-  MatrixXd leverage;   // R x R, lower: scale grows by 1 + |leverage' w|^2; 0 x 0 for none
+  MatrixXd leverage;  // R x R, lower: scale grows by 1 + |leverage' w|^2; 0 x 0 for none
 };
 
 namespace detail {
@@ -42,8 +42,8 @@ inline double log_elliptic(const VectorXd& deviation, const MatrixXd& factor, do
   const double q = white.squaredNorm() / inflation;
   const double log_det = factor.diagonal().array().log().sum() + 0.5 * p * std::log(inflation);
   if (std::isinf(df)) return -0.5 * (p * kLog2Pi + q) - log_det;
-  return log_gamma(0.5 * (df + p)) - log_gamma(0.5 * df) - 0.5 * p * std::log(df * M_PI) -
-         log_det - 0.5 * (df + p) * std::log1p(q / df);
+  return log_gamma(0.5 * (df + p)) - log_gamma(0.5 * df) - 0.5 * p * std::log(df * M_PI) - log_det -
+         0.5 * (df + p) * std::log1p(q / df);
 }
 
 inline std::vector<Index> seen_entries(const VectorXd& v) {

@@ -64,8 +64,7 @@ inline Conjugate posterior(const Conjugate& prior, const MatrixXd& xx, const Mat
   out.eta = prior.eta + rows_y;
   out.precision = prior.precision + wy.topLeftCorner(r, r);
   const MatrixXd gap = prior.coef - coef;
-  const MatrixXd step =
-      out.precision.llt().solve(wy.topRightCorner(r, m) + prior.precision * gap);
+  const MatrixXd step = out.precision.llt().solve(wy.topRightCorner(r, m) + prior.precision * gap);
   out.coef = coef + step;
   const MatrixXd cross = step.transpose() * wy.topRightCorner(r, m);
   const MatrixXd from_prior = out.coef - prior.coef;
@@ -137,8 +136,8 @@ inline Kernel expected_kernel(const Conjugate& q, double expected_log_weight) {
   out.constant_x = expected_log_weight;
   out.white_x.resize(d, d);
   if (d > 0) {
-    out.constant_x += 0.5 * (detail::expected_log_det(q.scale, q.nu) - double(d) * kLog2Pi -
-                             double(d) / q.beta);
+    out.constant_x +=
+        0.5 * (detail::expected_log_det(q.scale, q.nu) - double(d) * kLog2Pi - double(d) / q.beta);
     const MatrixXd lower = q.scale.llt().matrixL();
     out.white_x = factor_from_lower(lower).inverse * std::sqrt(q.nu);
   }
@@ -205,8 +204,7 @@ inline double weight_divergence(const Prior& prior, const WeightPosterior& q) {
   for (Index j = 0; j + 1 < k; ++j) {
     const double a = q.a[j], b = q.b[j], total = digamma(a + b);
     out += log_gamma(a + b) - log_gamma(a) - log_gamma(b) - std::log(prior.concentration) +
-           (a - 1.0) * (digamma(a) - total) +
-           (b - prior.concentration) * (digamma(b) - total);
+           (a - 1.0) * (digamma(a) - total) + (b - prior.concentration) * (digamma(b) - total);
   }
   return out;
 }

@@ -37,8 +37,7 @@ inline void set_component(const Data& data, Index k, double weight, const Vector
   out.covariance.middleCols(k * d, d) =
       data.scale.asDiagonal() * covariance * data.scale.asDiagonal();
   out.coef.middleCols(k * m, m) = data.basis * coef * data.y_scale.asDiagonal();
-  out.noise.middleCols(k * m, m) =
-      data.y_scale.asDiagonal() * noise * data.y_scale.asDiagonal();
+  out.noise.middleCols(k * m, m) = data.y_scale.asDiagonal() * noise * data.y_scale.asDiagonal();
 }
 
 inline Estimate estimate(const Em& model, const Em::State& state) {
@@ -49,8 +48,8 @@ inline Estimate estimate(const Em& model, const Em::State& state) {
     const auto slot = static_cast<std::size_t>(k);
     const MatrixXd& spread = state.spread[slot].lower;
     const MatrixXd& noise = state.noise[slot].lower;
-    set_component(data, k, weight[k] / weight.sum(), state.mean.col(k),
-                  spread * spread.transpose(), state.coef[slot], noise * noise.transpose(), out);
+    set_component(data, k, weight[k] / weight.sum(), state.mean.col(k), spread * spread.transpose(),
+                  state.coef[slot], noise * noise.transpose(), out);
   }
   return out;
 }
@@ -68,10 +67,11 @@ inline Em::State state_from(const Em& model, const Estimate& e) {
     state.spread[slot] = factor_covariance(
         project(unit_x.asDiagonal() * e.covariance.middleCols(k * d, d) * unit_x.asDiagonal(),
                 model.family()));
-    if (m > 0) state.coef[slot] = data.basis.partialPivLu().solve(e.coef.middleCols(k * m, m)) *
-                       unit_y.asDiagonal();
-    state.noise[slot] = factor_covariance(unit_y.asDiagonal() * e.noise.middleCols(k * m, m) *
-                                          unit_y.asDiagonal());
+    if (m > 0)
+      state.coef[slot] =
+          data.basis.partialPivLu().solve(e.coef.middleCols(k * m, m)) * unit_y.asDiagonal();
+    state.noise[slot] =
+        factor_covariance(unit_y.asDiagonal() * e.noise.middleCols(k * m, m) * unit_y.asDiagonal());
   }
   model.refresh(state);
   return state;

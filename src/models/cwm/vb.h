@@ -45,9 +45,8 @@ class Vb {
     for (int k = 0; k < k_; ++k) {
       const auto slot = static_cast<std::size_t>(k);
       state.rows[k] = stats.rows(k);
-      state.part[slot] = posterior(prior_.part, stats.xx[slot], stats.wy[slot],
-                                   stats.rows_y[slot], state.kernel[slot].mean,
-                                   state.kernel[slot].coef);
+      state.part[slot] = posterior(prior_.part, stats.xx[slot], stats.wy[slot], stats.rows_y[slot],
+                                   state.kernel[slot].mean, state.kernel[slot].coef);
     }
     state.weight = weight_posterior(prior_, state.rows);
     refresh(state);

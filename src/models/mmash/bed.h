@@ -36,8 +36,8 @@ inline std::string bed_fault(const std::uint8_t* data, std::uint64_t size, std::
   const std::uint64_t expected = 3 + per_variant * variants;
   if (size == expected) return "";
   return std::string(size < expected ? "is cut short" : "is too long") + ": " +
-         std::to_string(samples) + " samples and " + std::to_string(variants) +
-         " variants need " + std::to_string(expected) + " bytes, it has " + std::to_string(size);
+         std::to_string(samples) + " samples and " + std::to_string(variants) + " variants need " +
+         std::to_string(expected) + " bytes, it has " + std::to_string(size);
 }
 
 // Genotypes of one SNP looked up in a table of the four codes.

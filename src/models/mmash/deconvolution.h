@@ -60,8 +60,8 @@ class Deconvolution {
       const double top = score.maxCoeff();
       const VectorXd weight = (score.array() - top).exp();
       const double total = weight.sum();
-      stats.log_likelihood += top + std::log(total) -
-                              0.5 * static_cast<double>(nj) * 1.837877066409345483560659;
+      stats.log_likelihood +=
+          top + std::log(total) - 0.5 * static_cast<double>(nj) * 1.837877066409345483560659;
       for (Index k = 0; k < parts; ++k) {
         const double r = weight[k] / total;
         stats.count[k] += r;

@@ -25,16 +25,16 @@ constexpr Index kBlock = 32;
 
 struct DesignOptions {
   bool standardize = false;
-  MatrixXd basis;             // orthonormal columns orthogonal to 1: what covariates span
-  std::vector<Index> order;   // column of the input that comes first, second, ...; empty: as is
-  std::vector<Index> samples; // row of the input that comes first, ...; empty: as is
+  MatrixXd basis;              // orthonormal columns orthogonal to 1: what covariates span
+  std::vector<Index> order;    // column of the input that comes first, second, ...; empty: as is
+  std::vector<Index> samples;  // row of the input that comes first, ...; empty: as is
 };
 
 class Design {
  public:
   virtual ~Design() = default;
 
-  Index rows() const { return rows_; }      // of a column, without the padding
+  Index rows() const { return rows_; }  // of a column, without the padding
   Index leading() const { return leading_; }
   Index cols() const { return center_.size(); }
   Index blocks() const { return (cols() + kBlock - 1) / kBlock; }
@@ -109,9 +109,7 @@ class DenseDesign : public Design {
     find_common_square();
   }
 
-  const double* stored(Index block) const override {
-    return x_.data() + first(block) * leading_;
-  }
+  const double* stored(Index block) const override { return x_.data() + first(block) * leading_; }
   void column(Index p, double* out) const override {
     std::copy(x_.col(p).data(), x_.col(p).data() + leading_, out);
   }
@@ -146,8 +144,8 @@ class Genotypes {
   virtual ~Genotypes() = default;
   virtual Index samples() const = 0;
   virtual Index variants() const = 0;
-  virtual int codes() const = 0;                // number of codes, at most 256
-  virtual double value(int code) const = 0;     // NaN: missing
+  virtual int codes() const = 0;             // number of codes, at most 256
+  virtual double value(int code) const = 0;  // NaN: missing
   virtual void decode(Index variant, const double* table, double* out) const = 0;
 };
 
@@ -280,9 +278,7 @@ class GramDesign : public Design {
     find_common_square();
   }
 
-  const double* stored(Index block) const override {
-    return x_.data() + first(block) * leading_;
-  }
+  const double* stored(Index block) const override { return x_.data() + first(block) * leading_; }
   void column(Index p, double* out) const override {
     std::copy(x_.col(p).data(), x_.col(p).data() + leading_, out);
   }

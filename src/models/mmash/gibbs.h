@@ -21,17 +21,19 @@ namespace mixology {
 class MmashGibbs {
  public:
   struct State {
-    Mmash::State model;              // its mean is the current draw of B
-    double kept = 0.0;               // sweeps behind the sums
+    Mmash::State model;                        // its mean is the current draw of B
+    double kept = 0.0;                         // sweeps behind the sums
     MatrixXd sum, square, positive, negative;  // J x P
-    VectorXd null;                   // P
+    VectorXd null;                             // P
     VectorXd weights;
     MatrixXd sigma;
   };
 
   // `scale` is that of the design, S0's diagonal `prior_variance`; sums begin after `warmup`.
   MmashGibbs(const Mmash& model, VectorXd prior_variance, int warmup, bool keep_effects)
-      : model_(model), prior_variance_(std::move(prior_variance)), warmup_(warmup),
+      : model_(model),
+        prior_variance_(std::move(prior_variance)),
+        warmup_(warmup),
         keep_effects_(keep_effects) {}
 
   State init(Mmash::State start) const {
@@ -51,14 +53,15 @@ class MmashGibbs {
     VectorXd count = VectorXd::Zero(model_.prior().components());
     mmash::Workspace w;
     s.model.mixture->reserve(w);
-    model_.visit_all(s.model, w, [&](Index p, const mmash::Mixture& m, const double* phi, double d,
-                                     mmash::Workspace& work) -> const VectorXd& {
-      m.update(phi, d, work);
-      rng.move_to(key.iteration, static_cast<std::uint64_t>(p));
-      if (summing && m.prior().null) s.null[p] += null_probability(m, work);
-      count[draw_effect(m, work, rng)] += 1.0;
-      return work.mean;
-    });
+    model_.visit_all(s.model, w,
+                     [&](Index p, const mmash::Mixture& m, const double* phi, double d,
+                         mmash::Workspace& work) -> const VectorXd& {
+                       m.update(phi, d, work);
+                       rng.move_to(key.iteration, static_cast<std::uint64_t>(p));
+                       if (summing && m.prior().null) s.null[p] += null_probability(m, work);
+                       count[draw_effect(m, work, rng)] += 1.0;
+                       return work.mean;
+                     });
     const auto site = static_cast<std::uint64_t>(model_.cols());
     if (model_.options().learn_weights) {
       rng.move_to(key.iteration, site);
@@ -78,8 +81,7 @@ class MmashGibbs {
     const Index parts = model_.prior().components();
     VectorXd out(effects + parts + nj * (nj + 1) / 2);
     if (keep_effects_) {
-      const MatrixXd scaled =
-          s.model.mean * model_.design().scale().cwiseInverse().asDiagonal();
+      const MatrixXd scaled = s.model.mean * model_.design().scale().cwiseInverse().asDiagonal();
       out.head(effects) = Eigen::Map<const VectorXd>(scaled.data(), effects);
     }
     out.segment(effects, parts) = s.model.log_weights.array().exp();
@@ -187,8 +189,8 @@ class MmashGibbs {
     const Index nj = model_.conditions();
     const VectorXd jump =
         rng.mvn_precision(VectorXd::Zero(z.cols() * nj), s.precision.fixed.matrixL());
-    const MatrixXd residual = s.residual.topRows(z.rows()) -
-                              z * Eigen::Map<const MatrixXd>(jump.data(), z.cols(), nj);
+    const MatrixXd residual =
+        s.residual.topRows(z.rows()) - z * Eigen::Map<const MatrixXd>(jump.data(), z.cols(), nj);
     MatrixXd sum = MatrixXd::Zero(nj, nj);
     for (std::size_t m = 0; m < model_.data().patterns.size(); ++m) {
       const mmash::Pattern& at = model_.data().patterns[m];

@@ -30,9 +30,9 @@ struct Precisions {
 
 // Inner products within a pattern.
 struct PatternSums {
-  MatrixXd square;            // d_pm, patterns x P
-  std::vector<MatrixXd> zx;   // Z_m'x_pm, f x P
-  std::vector<MatrixXd> zz;   // Z_m'Z_m
+  MatrixXd square;           // d_pm, patterns x P
+  std::vector<MatrixXd> zx;  // Z_m'x_pm, f x P
+  std::vector<MatrixXd> zz;  // Z_m'Z_m
 };
 
 // sum_m P_m x B_m for matrices B_m of f rows: block (a, b) is sum_m P_m(a, b) B_m.
@@ -75,9 +75,8 @@ inline Profile profile(const Precisions& precision, const PatternSums& sums, Ind
   for (std::size_t m = 0; m < precision.padded.size(); ++m) {
     out.precision += sums.square(static_cast<Index>(m), p) * precision.padded[m];
   }
-  const MatrixXd g = kronecker_sum(precision, f, 1, [&](std::size_t m) {
-    return MatrixXd(sums.zx[m].col(p));
-  });
+  const MatrixXd g =
+      kronecker_sum(precision, f, 1, [&](std::size_t m) { return MatrixXd(sums.zx[m].col(p)); });
   out.shift = precision.fixed.solve(g);
   out.precision -= g.transpose() * out.shift;
   out.precision = (0.5 * (out.precision + out.precision.transpose())).eval();

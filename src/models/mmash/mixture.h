@@ -26,7 +26,7 @@ struct Prior {
   std::vector<MatrixXd> factors;  // A_k, J x rank
   VectorXd variances;             // omega^2
   bool null = true;
-  double null_penalty = 1.0;      // Dirichlet parameter of the null weight; the others have 1
+  double null_penalty = 1.0;  // Dirichlet parameter of the null weight; the others have 1
 
   Index conditions() const { return factors.front().rows(); }
   Index matrices() const { return static_cast<Index>(factors.size()); }

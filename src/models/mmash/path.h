@@ -45,12 +45,13 @@ class GroupLassoPath {
   double largest_penalty() {
     double top = 0.0;
     Mmash::State at_zero = state_;
-    model_.visit_all(at_zero, workspace_, [&](Index p, const Mixture&, const double* phi, double,
-                                              Workspace& w) -> const VectorXd& {
-      top = std::max(top, size(phi) / std::sqrt(model_.design().square(p)));
-      w.mean = at_zero.mean.col(p);
-      return w.mean;
-    });
+    model_.visit_all(
+        at_zero, workspace_,
+        [&](Index p, const Mixture&, const double* phi, double, Workspace& w) -> const VectorXd& {
+          top = std::max(top, size(phi) / std::sqrt(model_.design().square(p)));
+          w.mean = at_zero.mean.col(p);
+          return w.mean;
+        });
     return top;
   }
 
@@ -62,20 +63,22 @@ class GroupLassoPath {
 
   double descend() {
     double moved = 0.0;
-    model_.visit_all(state_, workspace_, [&](Index p, const Mixture&, const double* phi, double,
-                                             Workspace& w) -> const VectorXd& {
-      const double d = model_.design().square(p);
-      const double norm = size(phi);
-      const double keep = 1.0 - lambda_ * std::sqrt(d) / norm;
-      if (keep > 0.0) {
-        w.mean = (keep / d) * (state_.sigma * Eigen::Map<const VectorXd>(phi, state_.sigma.rows()));
-      } else {
-        w.mean.setZero();
-      }
-      const double change = (w.mean - state_.mean.col(p)).cwiseAbs().maxCoeff();
-      moved = std::max(moved, change * std::sqrt(d) / lambda_);
-      return w.mean;
-    });
+    model_.visit_all(
+        state_, workspace_,
+        [&](Index p, const Mixture&, const double* phi, double, Workspace& w) -> const VectorXd& {
+          const double d = model_.design().square(p);
+          const double norm = size(phi);
+          const double keep = 1.0 - lambda_ * std::sqrt(d) / norm;
+          if (keep > 0.0) {
+            w.mean =
+                (keep / d) * (state_.sigma * Eigen::Map<const VectorXd>(phi, state_.sigma.rows()));
+          } else {
+            w.mean.setZero();
+          }
+          const double change = (w.mean - state_.mean.col(p)).cwiseAbs().maxCoeff();
+          moved = std::max(moved, change * std::sqrt(d) / lambda_);
+          return w.mean;
+        });
     return moved;
   }
 

@@ -12,7 +12,7 @@ namespace mmash {
 
 struct EffectSummaries {
   MatrixXd sd, positive, negative, zero;  // J x P
-  VectorXd null;                    // P; NaN without a null component
+  VectorXd null;                          // P; NaN without a null component
 };
 
 inline double normal_cdf(double x) { return 0.5 * std::erfc(-x * 0.70710678118654752440); }

@@ -45,9 +45,12 @@ inline MatrixXd probabilistic_pca(const MatrixXd& c, Index rank) {
 
 inline MatrixXd residual_update(const MatrixXd& c, Residual kind, Index rank) {
   switch (kind) {
-    case Residual::diagonal: return MatrixXd(c.diagonal().asDiagonal());
-    case Residual::low_rank: return probabilistic_pca(c, rank);
-    default: return 0.5 * (c + c.transpose());
+    case Residual::diagonal:
+      return MatrixXd(c.diagonal().asDiagonal());
+    case Residual::low_rank:
+      return probabilistic_pca(c, rank);
+    default:
+      return 0.5 * (c + c.transpose());
   }
 }
 

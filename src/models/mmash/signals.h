@@ -18,22 +18,22 @@ namespace mmash {
 
 struct Signal {
   Index lead = 0;
-  double mass = 0.0;              // sum of the inclusion probabilities of its SNPs
-  std::vector<Index> members;     // SNPs whose effects make up the signal
-  std::vector<Index> variants;    // by decreasing probability
+  double mass = 0.0;            // sum of the inclusion probabilities of its SNPs
+  std::vector<Index> members;   // SNPs whose effects make up the signal
+  std::vector<Index> variants;  // by decreasing probability
   std::vector<double> probability;
-  MatrixXd correlation;           // of `variants`
+  MatrixXd correlation;  // of `variants`
 };
 
 struct SignalOptions {
-  double candidate = 0.05;    // inclusion probability from which a SNP may belong to a signal
-  double together = 0.5;      // |correlation| that puts a SNP into the group of another
-  double mass = 0.5;          // of a group that is a signal
-  double negligible = 1e-6;   // probability below which a SNP is not listed
+  double candidate = 0.05;   // inclusion probability from which a SNP may belong to a signal
+  double together = 0.5;     // |correlation| that puts a SNP into the group of another
+  double mass = 0.5;         // of a group that is a signal
+  double negligible = 1e-6;  // probability below which a SNP is not listed
   Index most_candidates = 200;
   Index most_signals = 50;
-  Index most_variants = 100;   // listed for a signal
-  Index numbers = 20000000;    // doubles in memory at a time
+  Index most_variants = 100;  // listed for a signal
+  Index numbers = 20000000;   // doubles in memory at a time
 };
 
 class SignalFinder {

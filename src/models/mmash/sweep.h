@@ -72,8 +72,8 @@ inline void Mmash::subtract(const double* x, Index count, const double* change,
   if (std::all_of(change, change + count * nj, [](double v) { return v == 0.0; })) return;
   const Index ld = design().leading();
   for_rows([&](Index, Range r) {
-    panel::subtract(x + r.begin, ld, count, change, residual.data() + r.begin, residual.rows(),
-                    nj, r.size());
+    panel::subtract(x + r.begin, ld, count, change, residual.data() + r.begin, residual.rows(), nj,
+                    r.size());
   });
 }
 
@@ -152,20 +152,23 @@ inline Mmash::Stats Mmash::sweep_complete(State& s) const {
   mmash::Tally tally(mixture);
   mmash::SecondMoments moments(mixture);
   double log_bf_sum = 0.0;
-  visit_all(s, w, [&](Index, const mmash::Mixture& m, const double* phi, double d,
-                      mmash::Workspace& work) -> const VectorXd& {
-    const double log_bf = m.update(phi, d, work);
-    tally.add(work, phi, log_bf);
-    log_bf_sum += log_bf;
-    if (options_.learn_residual) moments.add(work, d);
-    return work.mean;
-  });
+  visit_all(s, w,
+            [&](Index, const mmash::Mixture& m, const double* phi, double d,
+                mmash::Workspace& work) -> const VectorXd& {
+              const double log_bf = m.update(phi, d, work);
+              tally.add(work, phi, log_bf);
+              log_bf_sum += log_bf;
+              if (options_.learn_residual) moments.add(work, d);
+              return work.mean;
+            });
   const Index nj = conditions();
-  Stats stats = complete_stats(
-      s, options_.learn_residual ? moments.total() : MatrixXd::Zero(nj, nj));
+  Stats stats =
+      complete_stats(s, options_.learn_residual ? moments.total() : MatrixXd::Zero(nj, nj));
   stats.alpha = tally.components(mixture);
-  if (options_.marginal) stats.fit = log_bf_sum;
-  else stats.fit += tally.fit;
+  if (options_.marginal)
+    stats.fit = log_bf_sum;
+  else
+    stats.fit += tally.fit;
   return stats;
 }
 
@@ -210,8 +213,7 @@ inline void Mmash::measure_patterns() {
         const mmash::Pattern& at = data_.patterns[m];
         const auto part = column.segment(at.begin, at.size());
         sums_.square(static_cast<Index>(m), p) = part.squaredNorm();
-        sums_.zx[m].col(p) =
-            data_.fixed.middleRows(at.begin, at.size()).transpose() * part;
+        sums_.zx[m].col(p) = data_.fixed.middleRows(at.begin, at.size()).transpose() * part;
       }
     }
   }
@@ -220,8 +222,8 @@ inline void Mmash::measure_patterns() {
 inline void Mmash::set_precisions(State& s) const {
   const Index f = data_.fixed.cols();
   s.precision = mmash::precisions(data_.patterns, s.sigma);
-  s.precision.fixed.compute(mmash::kronecker_sum(
-      s.precision, f, f, [&](std::size_t m) { return sums_.zz[m]; }));
+  s.precision.fixed.compute(
+      mmash::kronecker_sum(s.precision, f, f, [&](std::size_t m) { return sums_.zz[m]; }));
 }
 
 inline mmash::Mixture Mmash::mixture_of(const State& s, Index p) const {
@@ -235,8 +237,8 @@ inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residua
   const Eigen::Map<const VectorXd> column(x, design().rows());
   const Index n = design().rows();
   if (complete()) {
-    const VectorXd raw = data_.gram ? VectorXd(residual.row(p))
-                                    : VectorXd(residual.topRows(n).transpose() * column);
+    const VectorXd raw =
+        data_.gram ? VectorXd(residual.row(p)) : VectorXd(residual.topRows(n).transpose() * column);
     return s.inverse.inverse * raw;
   }
   VectorXd phi = VectorXd::Zero(conditions());
@@ -297,25 +299,25 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
   s.mixture->reserve(w);
   mmash::Tally tally(*s.mixture);
   double log_bf_sum = 0.0;
-  std::vector<MatrixXd> spread(data_.patterns.size(),
-                               MatrixXd::Zero(conditions(), conditions()));
-  visit_all(s, w, [&](Index p, const mmash::Mixture& m, const double* phi, double d,
-                      mmash::Workspace& work) -> const VectorXd& {
-    const double log_bf = m.update(phi, d, work);
-    tally.add(work, phi, log_bf);
-    log_bf_sum += log_bf;
-    const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
-    tally.fit += 0.5 * work.mean.dot(profile.precision * work.mean);
-    if (options_.learn_residual) {
-      mmash::SecondMoments moments(m);
-      moments.add(work, 1.0);
-      const MatrixXd cov = moments.total() - work.mean * work.mean.transpose();
-      for (std::size_t i = 0; i < spread.size(); ++i) {
-        spread[i] += mmash::pattern_spread(sums_, i, p, profile, cov);
-      }
-    }
-    return work.mean;
-  });
+  std::vector<MatrixXd> spread(data_.patterns.size(), MatrixXd::Zero(conditions(), conditions()));
+  visit_all(s, w,
+            [&](Index p, const mmash::Mixture& m, const double* phi, double d,
+                mmash::Workspace& work) -> const VectorXd& {
+              const double log_bf = m.update(phi, d, work);
+              tally.add(work, phi, log_bf);
+              log_bf_sum += log_bf;
+              const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
+              tally.fit += 0.5 * work.mean.dot(profile.precision * work.mean);
+              if (options_.learn_residual) {
+                mmash::SecondMoments moments(m);
+                moments.add(work, 1.0);
+                const MatrixXd cov = moments.total() - work.mean * work.mean.transpose();
+                for (std::size_t i = 0; i < spread.size(); ++i) {
+                  spread[i] += mmash::pattern_spread(sums_, i, p, profile, cov);
+                }
+              }
+              return work.mean;
+            });
   Stats stats = pattern_stats(s, spread);
   stats.alpha = tally.components(*s.mixture);
   stats.fit = options_.marginal ? log_bf_sum : tally.fit;

@@ -33,8 +33,8 @@ class VbFitter {
       NbmixFit& fit = out.fits.back();
       fit.k = k;
       fit_k(gene, exact, item, fit, executor, monitor);
-      const bool stopped = fit.trace.status == Status::interrupted ||
-                           fit.trace.status == Status::time_limit;
+      const bool stopped =
+          fit.trace.status == Status::interrupted || fit.trace.status == Status::time_limit;
       if (stopped) out.status = GeneStatus::stopped;
       if (fit.evidence > best) {
         best = fit.evidence;
@@ -181,8 +181,8 @@ class GibbsFitter {
       if (before.empty()) {
         Rng rng(options_.seed, static_cast<std::uint64_t>(c), 0, item, 1);
         const Mixture start = starts.make(options_.k[0], c, options_.zero_inflated, rng);
-        chain.state = options_.start.items().empty() ? model.init(start)
-                                                     : model.load(options_.start);
+        chain.state =
+            options_.start.items().empty() ? model.init(start) : model.load(options_.start);
       } else {
         const Archive& saved = before[static_cast<std::size_t>(c)];
         chain.state = model.load(saved);

@@ -82,8 +82,8 @@ class Cells {
       };
       auto responsibility = [&](double s) { return 1.0 / (1.0 + odds(s)); };
       auto density = [&](double s) { return std::log1p(odds(s)); };
-      worst = std::max({worst, gap(trial, log1p_term), gap(trial, responsibility),
-                        gap(trial, density)});
+      worst = std::max(
+          {worst, gap(trial, log1p_term), gap(trial, responsibility), gap(trial, density)});
     }
     return worst;
   }

@@ -48,7 +48,7 @@ struct ComponentSums {
 
 struct Slopes {
   double value = 0.0;
-  double eta = 0.0, psi = 0.0;                        // gradient
+  double eta = 0.0, psi = 0.0;                         // gradient
   double eta_eta = 0.0, eta_psi = 0.0, psi_psi = 0.0;  // Hessian
 };
 
@@ -107,8 +107,8 @@ class ComponentLikelihood {
     out.psi = rise - bv - r * (av - al);
     out.eta_eta = -(bv - bvv) - r * (av - avv);
     out.eta_psi = -(bv - bvv) + r * avv;
-    out.psi_psi = rise + c.phi * c.phi * (sums_.h * second).sum() - (bv - bvv) -
-                  r * (al - av - avv);
+    out.psi_psi =
+        rise + c.phi * c.phi * (sums_.h * second).sum() - (bv - bvv) - r * (al - av - avv);
     if (prior_ != nullptr) add_prior(c, out);
     return out;
   }
@@ -201,8 +201,7 @@ class ComponentLikelihood {
     for (int half = 0; half < 30; ++half, step *= 0.5) {
       Component trial;
       trial.eta = std::min(std::max(c.eta + step * d_eta, kMinEta), kMaxEta);
-      trial.phi = std::exp(
-          std::min(std::max(std::log(c.phi) + step * d_psi, kMinPsi), kMaxPsi));
+      trial.phi = std::exp(std::min(std::max(std::log(c.phi) + step * d_psi, kMinPsi), kMaxPsi));
       const double gained = value(trial) - f.value;
       if (gained >= -slack) {
         c = trial;

@@ -30,13 +30,20 @@ enum class GeneStatus { ok, all_zero, one_value, too_few_cells, invalid, not_con
 
 inline const char* gene_status_name(GeneStatus status) {
   switch (status) {
-    case GeneStatus::ok: return "ok";
-    case GeneStatus::all_zero: return "all_zero";
-    case GeneStatus::one_value: return "one_value";
-    case GeneStatus::too_few_cells: return "too_few_cells";
-    case GeneStatus::invalid: return "invalid";
-    case GeneStatus::not_converged: return "not_converged";
-    case GeneStatus::stopped: return "stopped";
+    case GeneStatus::ok:
+      return "ok";
+    case GeneStatus::all_zero:
+      return "all_zero";
+    case GeneStatus::one_value:
+      return "one_value";
+    case GeneStatus::too_few_cells:
+      return "too_few_cells";
+    case GeneStatus::invalid:
+      return "invalid";
+    case GeneStatus::not_converged:
+      return "not_converged";
+    case GeneStatus::stopped:
+      return "stopped";
   }
   return "unknown";
 }
@@ -346,8 +353,8 @@ class GeneFitter {
     if (value > fit.trace.last()) fit.trace.value.back() = value;
   }
 
-  Mixture continue_from(const Gene& exact, const Mixture& from, NbmixFit& fit,
-                        Executor& executor, Monitor& monitor) const {
+  Mixture continue_from(const Gene& exact, const Mixture& from, NbmixFit& fit, Executor& executor,
+                        Monitor& monitor) const {
     const NbmixEm model(exact);
     NbmixEm::State state = model.init(from);
     return settle(model, state, fit, executor, monitor);
@@ -368,8 +375,10 @@ class GeneFitter {
     }
     const NbmixFit& chosen = out.fits[static_cast<std::size_t>(out.chosen)];
     if (out.status != GeneStatus::ok) return;
-    if (stopped) out.status = GeneStatus::stopped;
-    else if (!chosen.trace.converged()) out.status = GeneStatus::not_converged;
+    if (stopped)
+      out.status = GeneStatus::stopped;
+    else if (!chosen.trace.converged())
+      out.status = GeneStatus::not_converged;
   }
 
   const Cells& cells_;

@@ -31,18 +31,18 @@ struct SparseCounts {
 enum class ZeroSum { automatic, exact };
 
 struct Gene {
-  ArrayXd s;                     // sites
-  ArrayXd zero_weight;           // how many zero counts a site stands for; -1 takes one back
+  ArrayXd s;                      // sites
+  ArrayXd zero_weight;            // how many zero counts a site stands for; -1 takes one back
   std::vector<Index> first_item;  // items of site i: first_item[i], ..., first_item[i + 1] - 1
   std::vector<Index> item_count;  // index into table
   std::vector<double> item_weight;
-  RisingTable table;             // distinct non-zero counts
-  double constant = 0.0;         // sum of x log s - log x!
-  double n = 0.0;                // cells
+  RisingTable table;      // distinct non-zero counts
+  double constant = 0.0;  // sum of x log s - log x!
+  double n = 0.0;         // cells
   double sum_x = 0.0;
   double sum_s = 0.0;
   double sum_ss = 0.0;
-  bool quadrature = false;       // zeros go through the rule
+  bool quadrature = false;  // zeros go through the rule
 
   Index sites() const { return s.size(); }
   Index items() const { return static_cast<Index>(item_count.size()); }

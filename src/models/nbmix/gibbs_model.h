@@ -57,8 +57,8 @@ class NbmixGibbs {
     m.weight = rng.dirichlet(weight_concentration(draws.count));
     for (Index j = 0; j < m.k(); ++j) {
       Component& c = m.component[static_cast<std::size_t>(j)];
-      const double mu = rng.inverse_gamma(mean_shape(draws.count[j], c),
-                                          mean_rate(draws.rates[j], c));
+      const double mu =
+          rng.inverse_gamma(mean_shape(draws.count[j], c), mean_rate(draws.rates[j], c));
       c.eta = std::min(std::max(std::log(mu), kMinEta), kMaxEta);
       slice_component(OwnCells(gene_, draws, j), c, rng);
     }
@@ -196,8 +196,10 @@ class NbmixGibbs {
       const Index end = zero ? gene_.sites() : rows_in_all;
       const Index rows = std::min(kCellsPerStream, end - begin);
       Rng rng(key.seed, key.chain, key.iteration, static_cast<std::uint64_t>(begin));
-      if (zero) detail::zero_block(tables, begin, rows, block);
-      else detail::item_block(gene_, tables, begin - gene_.sites(), rows, site_of_, block);
+      if (zero)
+        detail::zero_block(tables, begin, rows, block);
+      else
+        detail::item_block(gene_, tables, begin - gene_.sites(), rows, site_of_, block);
       for (Index i = 0; i < rows; ++i) {
         for (Index j = 0; j < parts; ++j) p[static_cast<std::size_t>(j)] = block.z(i, j);
         draw_row(begin + i, p, m, rng, out);

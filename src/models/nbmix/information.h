@@ -21,8 +21,7 @@ namespace detail {
 // Adds w Var_z[c] of one item, c_j = (e_j - pi, g_j in block j).
 class ScoreVariance {
  public:
-  ScoreVariance(Index parts, Index components)
-      : parts_(parts), k_(components), g_(components, 2) {
+  ScoreVariance(Index parts, Index components) : parts_(parts), k_(components), g_(components, 2) {
     sum = MatrixXd::Zero(parts - 1 + 2 * k_, parts - 1 + 2 * k_);
   }
 

@@ -11,7 +11,7 @@
 namespace mixology {
 
 struct Mixture {
-  VectorXd weight;                    // components, then the point mass at zero if there is one
+  VectorXd weight;  // components, then the point mass at zero if there is one
   std::vector<Component> component;
   Index k() const { return static_cast<Index>(component.size()); }
   bool point_mass() const { return weight.size() > k(); }
@@ -92,8 +92,8 @@ inline FullSums evaluate(const Gene& gene, const Mixture& mixture) {
     return detail::evaluate_large(gene, mixture);
   }
   const Range all{0, gene.sites()};
-  const PassSums sums = pass(gene, make_tables(gene, mixture, all), item_sites(gene), all,
-                             SiteWeights{}, true);
+  const PassSums sums =
+      pass(gene, make_tables(gene, mixture, all), item_sites(gene), all, SiteWeights{}, true);
   return {sums.log_likelihood + gene.constant, std::max(sums.entropy, 0.0)};
 }
 

@@ -14,12 +14,12 @@ using Eigen::ArrayXXd;
 // What a pass reads: per component the log weight, eta, and the tables of one gene. The point mass
 // at zero, when there is one, is the last component and has no tables.
 struct PassTables {
-  VectorXd log_weight;  // components, the point mass included
-  VectorXd eta;         // components without the point mass
+  VectorXd log_weight;   // components, the point mass included
+  VectorXd eta;          // components without the point mass
   Index first_site = 0;  // row 0 of the next two
   ArrayXXd logs;         // sites x components: log(1 + s u)
   ArrayXXd cost;         // sites x components: -log P(0)
-  ArrayXXd rising;      // distinct counts x components
+  ArrayXXd rising;       // distinct counts x components
   bool point_mass() const { return log_weight.size() > eta.size(); }
 };
 
@@ -130,8 +130,8 @@ struct SiteWeights {
   ArrayXXd* b = nullptr;
 };
 
-inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range range,
-                           SiteWeights out, bool entropy, PassSums sums) {
+inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range range, SiteWeights out,
+                           bool entropy, PassSums sums) {
   const Index k = tables.eta.size();
   detail::SoftmaxBlock block(tables.log_weight.size());
   for (Index begin = range.begin; begin < range.end; begin += detail::kBlock) {
@@ -183,9 +183,8 @@ inline PassSums pass_items(const Gene& gene, const PassTables& tables,
 }
 
 // The whole E step over a range of sites and their items.
-inline PassSums pass(const Gene& gene, const PassTables& tables,
-                     const std::vector<Index>& site_of, Range sites, SiteWeights out,
-                     bool entropy = false) {
+inline PassSums pass(const Gene& gene, const PassTables& tables, const std::vector<Index>& site_of,
+                     Range sites, SiteWeights out, bool entropy = false) {
   PassSums sums;
   sums.weight = VectorXd::Zero(tables.log_weight.size());
   sums.h = ArrayXXd::Zero(gene.table.size(), tables.eta.size());

@@ -26,7 +26,7 @@ struct RisingSlopes {
 inline void power_sums(double x, double sum[6]) {
   const double n = x - 1.0;
   const double a = 0.5 * n * x;
-  const double q = n * x;                       // n (n + 1)
+  const double q = n * x;  // n (n + 1)
   const double two = 2.0 * n + 1.0;
   sum[0] = a;
   sum[1] = q * two / 6.0;

@@ -21,8 +21,7 @@ class Starts {
         add(gene.item_x(j), gene.s[i], gene.item_weight[static_cast<std::size_t>(j)]);
       }
     }
-    std::sort(lumps_.begin(), lumps_.end(),
-              [](const Lump& a, const Lump& b) { return a.y < b.y; });
+    std::sort(lumps_.begin(), lumps_.end(), [](const Lump& a, const Lump& b) { return a.y < b.y; });
     Lump zero{0.0, gene.n, 0.0, gene.sum_s, gene.sum_ss, 0.0, 0.0};
     for (const Lump& l : lumps_) zero.n -= l.n, zero.s -= l.s, zero.ss -= l.ss;
     if (zero.n > 0.5) lumps_.insert(lumps_.begin(), zero);
@@ -32,12 +31,18 @@ class Starts {
   // upper tail; the others cut at random quantiles.
   Mixture make(Index k, int start, bool point_mass, Rng& rng) const {
     Mixture out;
-    if (start == 0) out = from_groups(k_means(k));
-    else if (start == 1) out = from_groups(cut(even(k, 1.0)));
-    else if (start == 2) out = spread(k);
-    else if (start == 3) out = from_groups(cut(even(k, 0.2)));
-    else if (start == 4) out = from_groups(cut(even(k, 0.05)));
-    else out = from_groups(cut(random(k, rng)));
+    if (start == 0)
+      out = from_groups(k_means(k));
+    else if (start == 1)
+      out = from_groups(cut(even(k, 1.0)));
+    else if (start == 2)
+      out = spread(k);
+    else if (start == 3)
+      out = from_groups(cut(even(k, 0.2)));
+    else if (start == 4)
+      out = from_groups(cut(even(k, 0.05)));
+    else
+      out = from_groups(cut(random(k, rng)));
     return point_mass ? with_point_mass(std::move(out)) : out;
   }
 

@@ -82,9 +82,9 @@ class NbmixVb {
 
   double objective(const State& state, const Stats& stats) const {
     const Index parts = state.dirichlet.size();
-    double out = stats.log_likelihood + gene_.constant -
-                 dirichlet_divergence(state.dirichlet,
-                                      VectorXd::Constant(parts, prior_alpha(parts)));
+    double out =
+        stats.log_likelihood + gene_.constant -
+        dirichlet_divergence(state.dirichlet, VectorXd::Constant(parts, prior_alpha(parts)));
     for (const Component& c : state.component) out += prior_.point.log_density(c);
     return out;
   }
