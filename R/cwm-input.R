@@ -267,9 +267,9 @@ cwm_check_k <- function(k, method, input) {
   if (!is.numeric(k) || length(k) == 0) {
     abort_arg("cwm", "k", "whole numbers of at least 1", describe_value(k))
   }
-  if (method != "em" && length(k) > 1) {
-    abort_arg("cwm", "k", sprintf("one number for method = \"%s\"", method),
-              sprintf("%d values", length(k)), "the largest: components that are not needed empty")
+  if (method == "gibbs" && length(k) > 1) {
+    abort_arg("cwm", "k", "one number for method = \"gibbs\"", sprintf("%d values", length(k)),
+              "the largest: components that are not needed empty")
   }
   for (one in k) check_count(one, "cwm", "k", upper = 250)
   k <- sort(unique(as.integer(k)))
@@ -335,11 +335,9 @@ cwm_check_covariance <- function(covariance, spec, input) {
   }
   covariance <- unique(covariance)
   for (one in covariance) check_choice(one, families, "cwm", "covariance")
-  if (spec$method != "em" && (!identical(covariance, "VVV") || spec$noise != "free")) {
-    arg <- if (identical(covariance, "VVV")) "noise" else "covariance"
-    abort_arg("cwm", arg, sprintf("\"%s\" for method = \"%s\"",
-                                  if (arg == "noise") "free" else "VVV", spec$method),
-              if (arg == "noise") spec$noise else toString(covariance), "method = \"em\"")
+  if (spec$method == "gibbs" && length(covariance) > 1) {
+    abort_arg("cwm", "covariance", "one family for method = \"gibbs\"", toString(covariance),
+              "choosing by method = \"em\" or \"vb\" first")
   }
   if (ncol(input$x) == 0) covariance <- covariance[length(covariance)]
   cwm_check_spread(input$x, covariance)

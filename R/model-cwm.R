@@ -13,9 +13,11 @@
 #' `"em"`: maximum likelihood. `k` and `covariance` may be vectors; the pair with the smallest BIC
 #' is kept and `glance(fit, all = TRUE)` lists them all. `"vb"`: variational Bayes under
 #' [cwm_prior()]; components that the data do not need empty themselves and are dropped, so `k` is
-#' an upper bound. `"gibbs"`: Gibbs sampling under the same prior, with a Dirichlet on `k` weights
-#' or a Dirichlet process truncated at `k` sticks; draws are relabelled to agree with a reference
-#' partition. `"vb"` and `"gibbs"` have `covariance = "VVV"` and `noise = "free"` only.
+#' an upper bound. Of several `k` and `covariance` the pair with the largest bound is kept, each
+#' under the prior that its `k` (in `k_max` of `glance(fit, all = TRUE)`) implies. `"gibbs"`: Gibbs
+#' sampling under the same prior, with a Dirichlet on `k` weights or a Dirichlet process truncated
+#' at `k` sticks; draws are relabelled to agree with a reference partition. It takes one `k` and one
+#' `covariance`.
 #'
 #' @section What is assumed, and what is done where data fall short:
 #' * Missing responses: the row still informs its cluster; observed responses of the same row are
@@ -60,10 +62,12 @@
 #' @param data A data frame.
 #' @param cluster One-sided formula of the clustering covariates, all numeric. Default: the numeric
 #'   covariates of `formula`. `~ 0`: none, a mixture of regressions.
-#' @param k Number of clusters, or several to choose from by BIC (EM). Default `1:6`; for `"vb"` the
-#'   largest number (default 10), for `"gibbs"` the number or the truncation (default 6).
+#' @param k Number of clusters, or several to choose from, by BIC (EM) or the bound (`"vb"`).
+#'   Default `1:6`; for `"vb"` the largest number (default 10), for `"gibbs"` the number or the
+#'   truncation (default 6).
 #' @param covariance Covariance families of `x`, as mclust names them: `"EII"`, `"VII"` (spherical,
-#'   equal or free), `"EEI"`, `"VVI"` (diagonal), `"EEE"`, `"VVV"` (full). Several: BIC chooses.
+#'   equal or free), `"EEI"`, `"VVI"` (diagonal), `"EEE"`, `"VVV"` (full). Several: BIC or the bound
+#'   chooses.
 #' @param noise `"free"`: each cluster has its own residual covariance; `"equal"`: one for all.
 #' @param method `"em"`, `"vb"` or `"gibbs"`.
 #' @param prior A [cwm_prior()], for `"vb"` and `"gibbs"`.
@@ -198,17 +202,16 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
   spec$k <- cwm_check_k(if (is.null(resumed)) k else resumed$candidates_k, method, input)
   spec$covariance <- cwm_check_covariance(if (is.null(resumed)) covariance else resumed$covariance,
                                           spec, input)
-  spec$prior <- cwm_resolve_prior(prior, spec, input)
+  spec["prior"] <- list(cwm_check_prior(prior, method))
   spec$start <- cwm_start(control, spec, input)
-  fit <- if (method == "em") cwm_choose(input, spec, call, BPPARAM) else {
-    cwm_one(input, spec, call, spec$k, spec$covariance)
-  }
+  fit <- cwm_choose(input, spec, call, BPPARAM)
   cwm_warn_repeated(input)
   cwm_warn_degenerate(fit)
   warn_unconverged(fit)
 }
 
-# Every pair of k and covariance; the smallest BIC among the sound ones is kept.
+# Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational fits
+# the largest bound.
 cwm_choose <- function(input, spec, call, BPPARAM) {
   grid <- expand.grid(k = spec$k, covariance = spec$covariance, stringsAsFactors = FALSE)
   if (nrow(grid) == 1) return(cwm_one(input, spec, call, grid$k, grid$covariance))
@@ -221,19 +224,21 @@ cwm_choose <- function(input, spec, call, BPPARAM) {
   }
   table <- do.call(rbind, lapply(fits, glance_row))
   table$covariance <- grid$covariance
+  table$k_max <- if (spec$method == "vb") grid$k
   table$degenerate <- vapply(fits, function(fit) isTRUE(fit$degenerate), NA)
-  best <- order(table$degenerate, table$BIC)[1]
+  best <- order(table$degenerate, table$BIC %||% -table$objective)[1]
   table$selected <- seq_len(nrow(grid)) == best
   fit <- fits[[best]]
-  if (spec$std_errors) fit <- cwm_add_information(fit, input, spec)
+  if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
   fit$candidates <- table
   fit
 }
 
 # One fit by any engine.
 cwm_one <- function(input, spec, call, k, covariance) {
-  raw <- switch(spec$method, em = cwm_run_em(input, spec, k, covariance),
-                vb = cwm_run_vb(input, spec, k), gibbs = cwm_run_gibbs(input, spec, k))
+  spec$prior <- cwm_resolve_prior(spec$prior, spec$method, k, input)
+  run <- switch(spec$method, em = cwm_run_em, vb = cwm_run_vb, gibbs = cwm_run_gibbs)
+  raw <- run(input, spec, k, covariance)
   fit <- cwm_new(raw, input, spec, call, k, covariance)
   if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
   fit
@@ -401,8 +406,8 @@ plural <- function(n) if (n == 1) "" else "s"
 
 cwm_choice_line <- function(fit) {
   if (!is.null(fit$candidates)) {
-    return(sprintf("chosen by BIC among %d candidates; see glance(fit, all = TRUE)",
-                   nrow(fit$candidates)))
+    return(sprintf("chosen by %s among %d candidates; see glance(fit, all = TRUE)",
+                   if (fit$method == "em") "BIC" else "the bound", nrow(fit$candidates)))
   }
   if (fit$method == "vb") {
     sprintf("%d of at most %d components are in use", fit$k, fit$candidates_k)

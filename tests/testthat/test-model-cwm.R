@@ -310,7 +310,6 @@ test_that("bad input is named", {
   expect_error(cwm(y ~ x1 + zz, d, k = 2), "no column 'zz'")
   expect_error(cwm(y ~ x1, d, k = 0), "'k' must be")
   expect_error(cwm(y ~ x1, d, k = 2, covariance = "VEV"), "'covariance' must be one of")
-  expect_error(cwm(y ~ x1, d, k = 2, covariance = "EII", method = "vb"), "'covariance' must be")
   expect_error(cwm(y ~ x1, d, k = 2, prior = cwm_prior()), "'prior' must be NULL")
   expect_error(cwm(y ~ x1, d, k = 2, kk = 3), "unknown argument 'kk'")
   expect_s3_class(cwm(y ~ 1, d, k = 2, seed = 1), "cwm")
