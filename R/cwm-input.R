@@ -58,6 +58,8 @@ cwm_cluster_design <- function(cluster, data, env) {
     rows <- if (is.null(data)) NULL else nrow(data)
     return(list(matrix = matrix(0, rows %||% NA, 0), formula = cluster, empty = TRUE))
   }
+  plain <- cwm_plain_design(cluster, data)
+  if (!is.null(plain)) return(plain)
   design <- new_design(cluster, data, "cwm", "cluster")
   bad <- names(design$frame)[!vapply(design$frame, is.numeric, NA)]
   if (length(bad) > 0) {
@@ -66,6 +68,18 @@ cwm_cluster_design <- function(cluster, data, env) {
               "using it in 'formula' only")
   }
   design
+}
+
+# The same without a model frame, where every term is a numeric column as it stands.
+cwm_plain_design <- function(cluster, data) {
+  terms <- stats::terms(cluster)
+  columns <- attr(terms, "term.labels")
+  if (!all(columns %in% names(data)) || !setequal(columns, all.vars(cluster))) return(NULL)
+  values <- lapply(columns, function(name) data[[name]])
+  plain <- vapply(values, function(v) is.numeric(v) && is.null(dim(v)) && !is.object(v), NA)
+  if (!all(plain)) return(NULL)
+  matrix <- do.call(cbind, stats::setNames(values, columns))
+  list(formula = cluster, terms = terms, matrix = matrix)
 }
 
 cwm_response <- function(design) {
@@ -172,7 +186,7 @@ cwm_link <- function(x, w) {
   link <- matrix(0, ncol(w), ncol(x))
   for (l in seq_len(ncol(x))) {
     for (j in which(colnames(w) == colnames(x)[l])) {
-      link[j, l] <- isTRUE(all.equal(w[, j], x[, l]))
+      link[j, l] <- identical(w[, j], x[, l]) || isTRUE(all.equal(w[, j], x[, l]))
     }
   }
   link
@@ -308,7 +322,10 @@ cwm_distinct_rows <- function(input, k) {
                       input$y[rows, , drop = FALSE])))
   }
   n <- nrow(input$x)
-  some <- all(seq_len(min(n, 20 * k)))
+  head <- seq_len(min(n, 20 * k))
+  first <- if (ncol(input$x) > 0) input$x[head, 1] else if (ncol(input$y) > 0) input$y[head, 1]
+  if (length(unique(first)) >= k) return(k)
+  some <- all(head)
   if (some >= k || n <= 20 * k) some else all(seq_len(n))
 }
 
@@ -316,15 +333,18 @@ cwm_distinct_rows <- function(input, k) {
 cwm_warn_repeated <- function(input) {
   n <- nrow(input$x)
   if (n < 10 || ncol(input$x) + ncol(input$y) == 0) return(invisible())
-  rows <- unique(round(seq(1, n, length.out = min(n, 2000))))
-  key <- function(rows) {
-    do.call(paste, as.data.frame(cbind(input$x[rows, , drop = FALSE],
-                                       input$y[rows, , drop = FALSE])))
-  }
-  most <- max(table(key(rows)))
+  rows <- if (n <= 2000) seq_len(n) else unique(round(seq(1, n, length.out = 2000)))
+  most <- cwm_most_alike(cbind(input$x[rows, , drop = FALSE], input$y[rows, , drop = FALSE]))
   if (most < 0.2 * length(rows)) return(invisible())
   warning(sprintf("cwm: about %d of %d rows are identical", round(n * most / length(rows)), n),
           ": a simulation whose random numbers ran out, or a failed join? A cluster may rest on them alone", call. = FALSE)
+}
+
+# How many rows the most frequent row has; an upper bound of it where that is below a fifth.
+cwm_most_alike <- function(a) {
+  most <- function(keys) max(tabulate(match(keys, keys)))
+  bound <- most(a[, 1])
+  if (bound < 0.2 * nrow(a)) bound else most(do.call(paste, as.data.frame(a)))
 }
 
 cwm_check_covariance <- function(covariance, spec, input) {
