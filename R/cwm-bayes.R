@@ -41,9 +41,22 @@ cwm_used <- function(resp) {
   if (length(used) == 0) which.max(size) else used
 }
 
+# Those of them that also have rows in most of the sweeps, not in a passing split of a few.
+cwm_occupied <- function(resp, chains) {
+  used <- cwm_used(resp)
+  labels <- lapply(chains, `[[`, "labels")
+  if (length(labels[[1]]) == 0) return(used)
+  often <- vapply(used, function(j) {
+    mean(unlist(lapply(labels, function(a) colSums(a == as.raw(j - 1)) > 0))) >= 0.5
+  }, NA)
+  if (any(often)) used[often] else used
+}
+
 cwm_keep_columns <- function(resp, used) {
   resp <- resp[, used, drop = FALSE]
-  resp / rowSums(resp)
+  total <- rowSums(resp)
+  resp[total == 0, ] <- rep(colSums(resp) / sum(resp), each = sum(total == 0))
+  resp / ifelse(total == 0, 1, total)
 }
 
 cwm_split_posterior <- function(archive, k) {
@@ -209,7 +222,7 @@ cwm_summarise_gibbs <- function(raw, core, input, spec, k) {
   flat <- do.call(rbind, chains)
   values <- cwm_values_of_draw(colMeans(flat), k, sizes)
   raw$membership <- list(responsibility = cwm_gibbs_responsibility(raw, core, values, k, spec))
-  used <- cwm_used(raw$membership$responsibility)
+  used <- cwm_occupied(raw$membership$responsibility, raw$chains)
   raw$membership$responsibility <- cwm_keep_columns(raw$membership$responsibility, used)
   raw$estimate <- cwm_values_of_draw(colMeans(flat), k, sizes, used)
   by_size <- used[order(-colSums(raw$membership$responsibility))]
