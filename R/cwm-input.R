@@ -3,6 +3,7 @@
 # list(x, w, y: matrices; link: which columns of w are plain copies of columns of x; rows: names;
 # design, cluster: designs or NULL; slim: what is kept of them in a fit)
 cwm_formula_input <- function(formula, data, cluster, na_x) {
+  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   check_cwm_data(data)
   if (inherits(formula, "formula")) formula <- expand_dot(formula, data)
   design <- new_design(formula, data, "cwm")
@@ -96,6 +97,7 @@ cwm_response <- function(design) {
 }
 
 cwm_matrix_input <- function(x, y, cluster, na_x) {
+  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   if (!is.numeric(x)) abort_arg("cwm", "formula", "a numeric matrix", describe_value(x))
   colnames(x) <- colnames(x) %||% paste0("x", seq_len(ncol(x)))
   if (!is.null(y) && (!is.numeric(y) || NROW(y) != nrow(x))) {
@@ -293,7 +295,7 @@ cwm_check_k <- function(k, method, input) {
 
 # Used when `k` was not given.
 cwm_default_k <- function(method, input) {
-  switch(if (is.character(method)) method[1] else "em", vb = 10, gibbs = 6,
+  switch(method, vb = 10, gibbs = 6,
          seq_len(max(1, min(6, cwm_most_clusters(input)))))
 }
 
