@@ -79,6 +79,7 @@ cwm_plain_design <- function(cluster, data) {
   values <- lapply(columns, function(name) data[[name]])
   plain <- vapply(values, function(v) is.numeric(v) && is.null(dim(v)) && !is.object(v), NA)
   if (!all(plain)) return(NULL)
+  attr(terms, "dataClasses") <- stats::setNames(rep("numeric", length(columns)), columns)
   matrix <- do.call(cbind, stats::setNames(values, columns))
   list(formula = cluster, terms = terms, matrix = matrix)
 }
@@ -132,6 +133,10 @@ cwm_check_input <- function(x, w, y, na_x) {
   n <- max(nrow(w), nrow(y), if (ncol(x) > 0) nrow(x), na.rm = TRUE)
   if (ncol(x) == 0) x <- matrix(0, n, 0)
   if (n == 0) abort_arg("cwm", "data", "at least one row of data", "none")
+  if (ncol(x) + ncol(y) == 0) {
+    abort_arg("cwm", "formula", "with a response, or 'cluster' with covariates", "neither",
+              "cluster = ~ x1 + x2")
+  }
   rows <- cwm_row_names(rownames(w) %||% rownames(x))
   x <- cwm_plain(x)
   w <- cwm_plain(w)
@@ -226,6 +231,9 @@ cwm_check_columns <- function(x, w, y) {
     }
   }
   cwm_check_responses(y)
+  if (ncol(w) == 0 && ncol(y) > 0) {
+    abort_arg("cwm", "formula", "with an intercept or a covariate", "a response alone", "y ~ 1")
+  }
   if (ncol(w) > 0) cwm_check_rank(if (anyNA(w)) w[rowSums(is.na(w)) == 0, , drop = FALSE] else w)
 }
 
@@ -295,7 +303,7 @@ cwm_check_k <- function(k, method, input) {
 
 # Used when `k` was not given.
 cwm_default_k <- function(method, input) {
-  switch(method, vb = 10, gibbs = 6,
+  switch(if (is.character(method)) method[1] else "em", vb = 10, gibbs = 6,
          seq_len(max(1, min(6, cwm_most_clusters(input)))))
 }
 
@@ -437,8 +445,8 @@ cwm_se_frame <- function(se, response, covariates, reduced, dims, assay) {
   covariates <- covariates %||% colnames(space)
   columns <- setdiff(c(response, covariates), colnames(space))
   extra <- lapply(columns, cwm_se_column, se = se, assay = assay)
-  frame <- cbind(as.data.frame(space),
-                 as.data.frame(stats::setNames(extra, columns), optional = TRUE))
+  frame <- as.data.frame(space)
+  frame[columns] <- extra
   rownames(frame) <- colnames(se)
   quoted <- function(names) paste(sprintf("`%s`", names), collapse = " + ")
   left <- if (length(response) > 1) {

@@ -121,11 +121,22 @@ cwm_new_input <- function(object, newdata, type) {
   slim <- object$design
   if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y))
   if (is.matrix(newdata)) newdata <- as.data.frame(newdata)
+  for (part in slim[c("design", "cluster")]) cwm_check_numeric(part, newdata)
   w <- design_matrix(slim$design, newdata, "predict")
   x <- matrix(0, nrow(w), 0)
   if (ncol(object$estimate$means) > 0) x <- design_matrix(slim$cluster, newdata, "predict")
   y <- if (uses_y) cwm_new_response(object, newdata, type)
   cwm_new_rows(object, x, w, y, rownames(w))
+}
+
+# Covariates that were numbers are numbers.
+cwm_check_numeric <- function(design, newdata) {
+  classes <- attr(stats::delete.response(design$terms), "dataClasses")
+  numeric <- intersect(names(classes)[classes == "numeric"], names(newdata))
+  bad <- numeric[!vapply(numeric, function(name) is.numeric(newdata[[name]]), NA)]
+  if (length(bad) == 0) return(invisible())
+  abort_arg("predict", "newdata", sprintf("numeric in '%s', as the data of the fit", bad[1]),
+            describe_value(newdata[[bad[1]]]))
 }
 
 cwm_new_rows <- function(object, x, w, y, rows) {

@@ -142,8 +142,9 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
   input <- cwm_formula_input(formula, data, cluster, na_x)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
-  spec <- cwm_bridge(input, if (missing(k)) NULL else k, covariance, noise, method, prior,
-                     std_errors, control, seed, threads, verbose, BPPARAM)
+  if (missing(k)) k <- cwm_default_k(method, input)
+  spec <- cwm_bridge(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                     threads, verbose, BPPARAM)
   cwm_fit(input, spec, match.call())
 }
 
@@ -157,8 +158,9 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
   check_no_dots(list(...), "cwm", names(formals()))
   input <- cwm_matrix_input(formula, y, cluster, na_x)
   input$info <- c(describe_data(formula), list(argument = "formula"))
-  spec <- cwm_bridge(input, if (missing(k)) NULL else k, covariance, noise, method, prior,
-                     std_errors, control, seed, threads, verbose, BPPARAM)
+  if (missing(k)) k <- cwm_default_k(method, input)
+  spec <- cwm_bridge(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                     threads, verbose, BPPARAM)
   cwm_fit(input, spec, match.call())
 }
 
@@ -175,7 +177,7 @@ cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL
 
 # ---- bridge: checked input to numbers to a fit ------------------------------
 
-# Everything else that the fit needs, checked. `k` is NULL where the user gave none.
+# Everything else that the fit needs, checked.
 cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, control, seed,
                        threads, verbose, BPPARAM) {
   method <- check_choice(method, c("em", "vb", "gibbs"), "cwm", "method")
@@ -187,7 +189,6 @@ cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, c
                std_errors = check_flag(std_errors, "cwm", "std_errors"),
                verbose = check_flag(verbose, "cwm", "verbose"))
   spec["BPPARAM"] <- list(resolve_bpparam(BPPARAM, "cwm"))
-  k <- k %||% cwm_default_k(method, input)
   spec$k <- cwm_check_k(if (is.null(resumed)) k else resumed$candidates_k, method, input)
   spec$covariance <- cwm_check_covariance(if (is.null(resumed)) covariance else resumed$covariance,
                                           spec, input)
