@@ -1,9 +1,10 @@
 # cwm by variational Bayes and by Gibbs sampling: what comes back from the engines.
 
-cwm_bayes_input <- function(input, spec) {
-  core <- cwm_core_input(input, spec, "VVV")
+cwm_bayes_input <- function(input, spec, covariance) {
+  core <- cwm_core_input(input, spec, covariance)
   p <- spec$prior
   core$core <- list(
+    equal_noise = as.double(spec$noise == "equal"),
     stick_breaking = as.double(p$weights == "stick_breaking"), concentration = p$concentration,
     mean_precision = p$mean_precision, covariance_df = p$covariance_df, mean = as.double(p$mean),
     covariance_scale = p$covariance_scale, noise_df = p$noise_df, coefficients = p$coefficients,
@@ -13,20 +14,21 @@ cwm_bayes_input <- function(input, spec) {
 
 # ---- variational ------------------------------------------------------------
 
-cwm_run_vb <- function(input, spec, k) {
+cwm_run_vb <- function(input, spec, k, covariance) {
   monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
-  raw <- cwm_fit_vb(cwm_bayes_input(input, spec), k, spec$control, spec$seed, spec$threads,
-                    monitor)
+  raw <- cwm_fit_vb(cwm_bayes_input(input, spec, covariance), k, spec$control, spec$seed,
+                    spec$threads, monitor)
   q <- cwm_split_posterior(raw$posterior, k)
   used <- cwm_used(raw$membership$responsibility)
   raw$membership$responsibility <- cwm_keep_columns(raw$membership$responsibility, used)
   raw$posterior <- c(list(weights = spec$prior$weights, a = raw$posterior$a, b = raw$posterior$b,
                           weight = raw$posterior$weight), list(parts = q, used = used))
-  raw$estimate <- cwm_stack_estimates(lapply(q[used], cwm_posterior_mean),
+  raw$estimate <- cwm_stack_estimates(lapply(q[used], cwm_posterior_mean, covariance),
                                       raw$posterior$weight[used])
-  raw$df <- cwm_df(length(used), ncol(input$x), ncol(input$w), ncol(input$y), "VVV", "free")
+  raw$df <- cwm_df(length(used), ncol(input$x), ncol(input$w), ncol(input$y), covariance,
+                   spec$noise)
   order <- order(-colSums(raw$membership$responsibility))
-  raw$mixture <- cwm_student_mixture(q[used][order], raw$posterior$weight[used][order])
+  raw$mixture <- cwm_student_mixture(q[used][order], raw$posterior$weight[used][order], covariance)
   raw$posterior$order <- used[order]
   raw$bound <- utils::tail(raw$trace$value, 1)
   raw
@@ -39,9 +41,22 @@ cwm_used <- function(resp) {
   if (length(used) == 0) which.max(size) else used
 }
 
+# Those of them that also have rows in most of the sweeps, not in a passing split of a few.
+cwm_occupied <- function(resp, chains) {
+  used <- cwm_used(resp)
+  labels <- lapply(chains, `[[`, "labels")
+  if (length(labels[[1]]) == 0) return(used)
+  often <- vapply(used, function(j) {
+    mean(unlist(lapply(labels, function(a) colSums(a == as.raw(j - 1)) > 0))) >= 0.5
+  }, NA)
+  if (any(often)) used[often] else used
+}
+
 cwm_keep_columns <- function(resp, used) {
   resp <- resp[, used, drop = FALSE]
-  resp / rowSums(resp)
+  total <- rowSums(resp)
+  resp[total == 0, ] <- rep(colSums(resp) / sum(resp), each = sum(total == 0))
+  resp / ifelse(total == 0, 1, total)
 }
 
 cwm_split_posterior <- function(archive, k) {
@@ -49,9 +64,14 @@ cwm_split_posterior <- function(archive, k) {
   lapply(seq_len(k), function(j) stats::setNames(archive[paste0(names, j)], names))
 }
 
+# One variance at a time: a diagonal or spherical covariance.
+cwm_is_diagonal <- function(covariance) !covariance %in% c("EEE", "VVV")
+cwm_is_spherical <- function(covariance) covariance %in% c("EII", "VII")
+cwm_is_shared <- function(covariance) startsWith(covariance, "E")
+
 # E Sigma = S / (nu - D - 1); below that many degrees of freedom S / nu.
-cwm_posterior_mean <- function(q) {
-  d <- length(q$mean)
+cwm_posterior_mean <- function(q, covariance) {
+  d <- if (cwm_is_diagonal(covariance)) min(length(q$mean), 1) else length(q$mean)
   m <- ncol(q$coef)
   over <- function(df, p) if (df > p + 1.5) df - p - 1 else df
   list(mean = q$mean, covariance = q$scale / over(q$counts[2], d), coef = q$coef,
@@ -64,9 +84,11 @@ cwm_stack_estimates <- function(parts, weight) {
        coef = stack("coef"), noise = stack("noise"))
 }
 
-# The predictive distribution under q: Student in x and in y given x (Bishop 10.81).
-cwm_student_mixture <- function(q, weight) {
+# The predictive distribution under q: Student in x and in y given x (Bishop 10.81); for a diagonal
+# covariance independent in the columns of x.
+cwm_student_mixture <- function(q, weight, covariance) {
   d <- length(q[[1]]$mean)
+  if (cwm_is_diagonal(covariance)) d <- min(d, 1)
   m <- ncol(q[[1]]$coef)
   stack <- function(f) do.call(cbind, lapply(q, f))
   counts <- vapply(q, function(one) one$counts, numeric(3))
@@ -79,14 +101,22 @@ cwm_student_mixture <- function(q, weight) {
     noise = stack(function(o) o$residual / (o$counts[3] + 1 - m)),
     noise_df = counts[3, ] + 1 - m)
   if (m > 0) out$leverage <- stack(function(o) chol2inv(chol(o$precision)))
+  if (covariance %in% c("EEI", "VVI")) out$independent <- TRUE
   out
 }
 
 posterior_sample.cwm <- function(fit, n) {
   q <- fit$posterior
   weights <- cwm_sample_weights(q, n)[, q$order, drop = FALSE]
-  draws <- lapply(seq_along(q$order), function(j) {
-    cbind(weights[, j], cwm_sample_component(q$parts[[q$order[j]]], n))
+  parts <- q$parts[q$order]
+  spread <- cwm_sample_all(parts, cwm_is_shared(fit$covariance), function(part) {
+    cwm_sample_spread(n, part, fit$covariance)
+  })
+  noise <- cwm_sample_all(parts, fit$noise == "equal", function(part) {
+    cwm_inverse_wisharts(n, part$counts[3], part$residual)
+  })
+  draws <- lapply(seq_along(parts), function(j) {
+    cbind(weights[, j], cwm_sample_component(parts[[j]], n, spread[[j]], noise[[j]]))
   })
   out <- do.call(cbind, draws)
   colnames(out) <- parameter_names(cwm_terms(fit$estimate))
@@ -106,12 +136,26 @@ cwm_sample_weights <- function(q, n) {
   v * cbind(1, left[, -k, drop = FALSE])
 }
 
-# Rows: mean, covariance (lower triangle), coefficients, noise of a component drawn from q.
-cwm_sample_component <- function(q, n) {
+# Draws of each component, or of one for all of them.
+cwm_sample_all <- function(parts, shared, sample) {
+  if (shared) rep(list(sample(parts[[1]])), length(parts)) else lapply(parts, sample)
+}
+
+cwm_sample_spread <- function(n, q, covariance) {
+  d <- length(q$mean)
+  if (d == 0 || !cwm_is_diagonal(covariance)) return(cwm_inverse_wisharts(n, q$counts[2], q$scale))
+  each <- if (cwm_is_spherical(covariance)) 1 else d
+  chi <- matrix(stats::rchisq(n * each, q$counts[2]), n, d)
+  out <- array(0, c(d, d, n))
+  for (j in seq_len(d)) out[j, j, ] <- q$scale[j, j] / chi[, j]
+  out
+}
+
+# Rows: mean, covariance (lower triangle), coefficients, noise of a component drawn from q, given
+# draws of its two covariances.
+cwm_sample_component <- function(q, n, spread, noise) {
   d <- length(q$mean)
   m <- ncol(q$coef)
-  spread <- cwm_inverse_wisharts(n, q$counts[2], q$scale)
-  noise <- cwm_inverse_wisharts(n, q$counts[3], q$residual)
   row_root <- if (m > 0) backsolve(chol(q$precision), diag(nrow(q$precision)))
   one <- function(i) {
     out <- numeric()
@@ -137,8 +181,8 @@ cwm_inverse_wisharts <- function(n, df, scale) {
 
 # ---- Gibbs ------------------------------------------------------------------
 
-cwm_run_gibbs <- function(input, spec, k) {
-  core <- cwm_bayes_input(input, spec)
+cwm_run_gibbs <- function(input, spec, k, covariance) {
+  core <- cwm_bayes_input(input, spec, covariance)
   resumed <- spec$control$resumed
   monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$iterations)
   core$pivot <- resumed$state$pivot %||% cwm_find_pivot(core, spec, k)
@@ -178,7 +222,7 @@ cwm_summarise_gibbs <- function(raw, core, input, spec, k) {
   flat <- do.call(rbind, chains)
   values <- cwm_values_of_draw(colMeans(flat), k, sizes)
   raw$membership <- list(responsibility = cwm_gibbs_responsibility(raw, core, values, k, spec))
-  used <- cwm_used(raw$membership$responsibility)
+  used <- cwm_occupied(raw$membership$responsibility, raw$chains)
   raw$membership$responsibility <- cwm_keep_columns(raw$membership$responsibility, used)
   raw$estimate <- cwm_values_of_draw(colMeans(flat), k, sizes, used)
   by_size <- used[order(-colSums(raw$membership$responsibility))]
@@ -187,7 +231,7 @@ cwm_summarise_gibbs <- function(raw, core, input, spec, k) {
   raw$posterior <- list(chains = lapply(chains, function(a) a[, columns, drop = FALSE]))
   raw$mixture <- cwm_draws_mixture(flat, k, sizes, by_size)
   raw$similarity <- cwm_similarity(raw$chains)
-  raw$df <- cwm_df(length(used), sizes[1], sizes[2], sizes[3], "VVV", "free")
+  raw$df <- cwm_df(length(used), sizes[1], sizes[2], sizes[3], core$family, spec$noise)
   raw$memory <- list()
   raw$state <- list()
   raw$gibbs_state <- list(chains = raw$chains, pivot = core$pivot)

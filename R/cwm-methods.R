@@ -37,39 +37,36 @@ augment.cwm <- function(x, data, ...) {
 
 # One row per parameter, component by component: weight, mean, covariance, coefficient, noise.
 cwm_terms <- function(estimate) {
-  do.call(rbind, lapply(seq_along(estimate$weights), function(k) {
-    cwm_component_terms(estimate, k)
-  }))
-}
-
-cwm_component_terms <- function(estimate, k) {
+  k <- length(estimate$weights)
   x <- colnames(estimate$means)
-  b <- estimate$coefficients[[k]]
-  y <- colnames(b)
-  spread <- cwm_lower(estimate$covariances, k, x)
-  noise <- cwm_lower(estimate$noise, k, y)
-  part <- function(name, response, term, value, scale) {
-    data.frame(component = rep(k, length(value)), part = rep(name, length(value)),
-               response = response, term = term, estimate = value, scale = scale)
-  }
-  rbind(
-    part("weight", NA_character_, "weight", unname(estimate$weights[k]), "logit"),
-    if (length(x) > 0) part("mean", NA_character_, x, unname(estimate$means[k, ]), "identity"),
-    if (length(x) > 0) part("covariance", NA_character_, spread$term, spread$value, spread$scale),
-    if (length(b) > 0) {
-      part("coefficient", rep(y, each = nrow(b)), rep(rownames(b), length(y)), as.vector(b),
-           "identity")
-    },
-    if (length(y) > 0) part("noise", noise$row, noise$term, noise$value, noise$scale))
+  w <- rownames(estimate$coefficients[[1]])
+  y <- colnames(estimate$coefficients[[1]])
+  spread <- cwm_lower(x)
+  noise <- cwm_lower(y)
+  sizes <- c(weight = 1, mean = length(x), covariance = length(spread$at),
+             coefficient = length(w) * length(y), noise = length(noise$at))
+  none <- rep(NA_character_, 1 + length(x) + length(spread$at))
+  value <- vapply(seq_len(k), function(j) {
+    c(estimate$weights[[j]], estimate$means[j, ], estimate$covariances[, , j][spread$at],
+      estimate$coefficients[[j]], estimate$noise[, , j][noise$at])
+  }, numeric(sum(sizes)))
+  part <- rep(names(sizes), sizes)
+  data.frame(component = rep(seq_len(k), each = sum(sizes)), part = rep(part, k),
+             response = rep(c(none, rep(y, each = length(w)), noise$row), k),
+             term = rep(c("weight", x, spread$term, rep(w, length(y)), noise$term), k),
+             estimate = as.vector(value),
+             scale = rep(c("logit", rep("identity", length(x)), spread$scale,
+                           rep("identity", length(w) * length(y)), noise$scale), k))
 }
 
-# Lower triangle of matrix k of an array, column by column.
-cwm_lower <- function(a, k, names) {
+# The lower triangle of a square matrix, column by column.
+cwm_lower <- function(names) {
   p <- length(names)
-  at <- which(lower.tri(diag(p), diag = TRUE), arr.ind = TRUE)
-  diagonal <- at[, 1] == at[, 2]
-  list(value = a[, , k][at[, 1] + p * (at[, 2] - 1)], row = names[at[, 1]],
-       term = ifelse(diagonal, names[at[, 1]], paste(names[at[, 2]], names[at[, 1]], sep = ":")),
+  column <- rep(seq_len(p), rev(seq_len(p)))
+  row <- sequence(rev(seq_len(p)), seq_len(p))
+  diagonal <- row == column
+  list(at = row + p * (column - 1), row = names[row],
+       term = ifelse(diagonal, names[row], paste(names[column], names[row], sep = ":")),
        scale = ifelse(diagonal, "log", "identity"))
 }
 
@@ -124,11 +121,22 @@ cwm_new_input <- function(object, newdata, type) {
   slim <- object$design
   if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y))
   if (is.matrix(newdata)) newdata <- as.data.frame(newdata)
+  for (part in slim[c("design", "cluster")]) cwm_check_numeric(part, newdata)
   w <- design_matrix(slim$design, newdata, "predict")
   x <- matrix(0, nrow(w), 0)
   if (ncol(object$estimate$means) > 0) x <- design_matrix(slim$cluster, newdata, "predict")
   y <- if (uses_y) cwm_new_response(object, newdata, type)
   cwm_new_rows(object, x, w, y, rownames(w))
+}
+
+# Covariates that were numbers are numbers.
+cwm_check_numeric <- function(design, newdata) {
+  classes <- attr(stats::delete.response(design$terms), "dataClasses")
+  numeric <- intersect(names(classes)[classes == "numeric"], names(newdata))
+  bad <- numeric[!vapply(numeric, function(name) is.numeric(newdata[[name]]), NA)]
+  if (length(bad) == 0) return(invisible())
+  abort_arg("predict", "newdata", sprintf("numeric in '%s', as the data of the fit", bad[1]),
+            describe_value(newdata[[bad[1]]]))
 }
 
 cwm_new_rows <- function(object, x, w, y, rows) {

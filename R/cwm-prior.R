@@ -7,6 +7,11 @@
 #' \eqn{\Psi_k \sim IW(\eta_0, G_0)}, \eqn{\Theta_k \sim MN(B_0, A_0^{-1}, \Psi_k)}. What is left
 #' `NULL` is taken from the data, weakly: it says in what units they were measured.
 #'
+#' Families of covariance take their prior from the same numbers. A diagonal \eqn{\Sigma_k} has
+#' independent variances with the prior that they have on the diagonal of a full matrix,
+#' \eqn{IW(\nu_0 - D + 1, S_{0,jj})}; a spherical one has a single variance with
+#' \eqn{IW(\nu_0 - D + 1, tr(S_0) / D)}; a covariance or noise that clusters share is drawn once.
+#'
 #' @param weights `"dirichlet"` or `"stick_breaking"` (a Dirichlet process cut off after `k`
 #'   sticks).
 #' @param concentration Positive number. Dirichlet: the parameter of each weight, default `1 / k`,
@@ -59,17 +64,20 @@ print.cwm_prior <- function(x, ...) {
   invisible(x)
 }
 
-# The prior with every number in place; NULL for EM.
-cwm_resolve_prior <- function(prior, spec, input) {
-  if (spec$method == "em") {
+# NULL for EM.
+cwm_check_prior <- function(prior, method) {
+  if (method == "em") {
     if (!is.null(prior)) abort_arg("cwm", "prior", "NULL for method = \"em\"", "a prior")
     return(NULL)
   }
   prior <- prior %||% cwm_prior()
-  if (!inherits(prior, "cwm_prior")) {
-    abort_arg("cwm", "prior", "made by cwm_prior()", describe_value(prior))
-  }
-  k <- spec$k
+  if (inherits(prior, "cwm_prior")) return(prior)
+  abort_arg("cwm", "prior", "made by cwm_prior()", describe_value(prior))
+}
+
+# The prior with every number in place.
+cwm_resolve_prior <- function(prior, method, k, input) {
+  if (method == "em") return(NULL)
   d <- ncol(input$x)
   m <- ncol(input$y)
   fill <- cwm_prior_defaults(k, input, prior$weights)

@@ -13,9 +13,11 @@
 #' `"em"`: maximum likelihood. `k` and `covariance` may be vectors; the pair with the smallest BIC
 #' is kept and `glance(fit, all = TRUE)` lists them all. `"vb"`: variational Bayes under
 #' [cwm_prior()]; components that the data do not need empty themselves and are dropped, so `k` is
-#' an upper bound. `"gibbs"`: Gibbs sampling under the same prior, with a Dirichlet on `k` weights
-#' or a Dirichlet process truncated at `k` sticks; draws are relabelled to agree with a reference
-#' partition. `"vb"` and `"gibbs"` have `covariance = "VVV"` and `noise = "free"` only.
+#' an upper bound. Of several `k` and `covariance` the pair with the largest bound is kept, each
+#' under the prior that its `k` (in `k_max` of `glance(fit, all = TRUE)`) implies. `"gibbs"`: Gibbs
+#' sampling under the same prior, with a Dirichlet on `k` weights or a Dirichlet process truncated
+#' at `k` sticks; draws are relabelled to agree with a reference partition. It takes one `k` and one
+#' `covariance`.
 #'
 #' @section What is assumed, and what is done where data fall short:
 #' * Missing responses: the row still informs its cluster; observed responses of the same row are
@@ -60,10 +62,12 @@
 #' @param data A data frame.
 #' @param cluster One-sided formula of the clustering covariates, all numeric. Default: the numeric
 #'   covariates of `formula`. `~ 0`: none, a mixture of regressions.
-#' @param k Number of clusters, or several to choose from by BIC (EM). Default `1:6`; for `"vb"` the
-#'   largest number (default 10), for `"gibbs"` the number or the truncation (default 6).
+#' @param k Number of clusters, or several to choose from, by BIC (EM) or the bound (`"vb"`).
+#'   Default `1:6`; for `"vb"` the largest number (default 10), for `"gibbs"` the number or the
+#'   truncation (default 6).
 #' @param covariance Covariance families of `x`, as mclust names them: `"EII"`, `"VII"` (spherical,
-#'   equal or free), `"EEI"`, `"VVI"` (diagonal), `"EEE"`, `"VVV"` (full). Several: BIC chooses.
+#'   equal or free), `"EEI"`, `"VVI"` (diagonal), `"EEE"`, `"VVV"` (full). Several: BIC or the bound
+#'   chooses.
 #' @param noise `"free"`: each cluster has its own residual covariance; `"equal"`: one for all.
 #' @param method `"em"`, `"vb"` or `"gibbs"`.
 #' @param prior A [cwm_prior()], for `"vb"` and `"gibbs"`.
@@ -135,14 +139,13 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
   check_no_dots(list(...), "cwm", names(formals()))
-  call <- cwm_call(match.call())
-  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_formula_input(formula, data, cluster, na_x)
-  if (missing(k)) k <- cwm_default_k(method, input)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
-  cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
-          verbose, BPPARAM)
+  if (missing(k)) k <- cwm_default_k(method, input)
+  spec <- cwm_bridge(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                     threads, verbose, BPPARAM)
+  cwm_fit(input, spec, match.call())
 }
 
 #' @rdname cwm
@@ -153,37 +156,30 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
   check_no_dots(list(...), "cwm", names(formals()))
-  call <- cwm_call(match.call())
-  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_matrix_input(formula, y, cluster, na_x)
-  if (missing(k)) k <- cwm_default_k(method, input)
   input$info <- c(describe_data(formula), list(argument = "formula"))
-  cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
-          verbose, BPPARAM)
+  if (missing(k)) k <- cwm_default_k(method, input)
+  spec <- cwm_bridge(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                     threads, verbose, BPPARAM)
+  cwm_fit(input, spec, match.call())
 }
 
 #' @rdname cwm
 #' @export
 cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL, reduced = NULL,
                                      dims = 2, assay = NULL, ...) {
-  call <- cwm_call(match.call())
   data <- cwm_se_frame(formula, response, covariates, reduced, dims, assay)
   fit <- cwm(data$formula, data$frame, cluster = data$cluster, ...)
-  fit$call <- small_call(call)
+  fit$call <- small_call(match.call(), "cwm")
   fit$data_info <- c(describe_data(formula), list(argument = "formula"))
   fit
 }
 
-# The call as the user can repeat it: of the generic, found also where the package is masked.
-cwm_call <- function(call) {
-  call[[1]] <- quote(mixology::cwm)
-  call
-}
-
 # ---- bridge: checked input to numbers to a fit ------------------------------
 
-cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors, control, seed,
-                    threads, verbose, BPPARAM) {
+# Everything else that the fit needs, checked.
+cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                       threads, verbose, BPPARAM) {
   method <- check_choice(method, c("em", "vb", "gibbs"), "cwm", "method")
   noise <- check_choice(noise, c("free", "equal"), "cwm", "noise")
   control <- resolve_control(control, method, "cwm")
@@ -192,48 +188,48 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
                threads = resolve_threads(threads, "cwm"), control = control,
                std_errors = check_flag(std_errors, "cwm", "std_errors"),
                verbose = check_flag(verbose, "cwm", "verbose"))
-  if (!is.null(BPPARAM) && !methods::is(BPPARAM, "BiocParallelParam")) {
-    abort_arg("cwm", "BPPARAM", "a BiocParallel parameter object", describe_value(BPPARAM))
-  }
+  spec["BPPARAM"] <- list(resolve_bpparam(BPPARAM, "cwm"))
   spec$k <- cwm_check_k(if (is.null(resumed)) k else resumed$candidates_k, method, input)
   spec$covariance <- cwm_check_covariance(if (is.null(resumed)) covariance else resumed$covariance,
                                           spec, input)
-  spec$prior <- cwm_resolve_prior(prior, spec, input)
+  spec["prior"] <- list(cwm_check_prior(prior, method))
   spec$start <- cwm_start(control, spec, input)
-  fit <- if (method == "em") cwm_choose(input, spec, call, BPPARAM) else {
-    cwm_one(input, spec, call, spec$k, spec$covariance)
-  }
+  spec
+}
+
+cwm_fit <- function(input, spec, call) {
+  fit <- cwm_choose(input, spec, call)
   cwm_warn_repeated(input)
   cwm_warn_degenerate(fit)
   warn_unconverged(fit)
 }
 
-# Every pair of k and covariance; the smallest BIC among the sound ones is kept.
-cwm_choose <- function(input, spec, call, BPPARAM) {
+# Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational
+# fits the largest bound.
+cwm_choose <- function(input, spec, call) {
   grid <- expand.grid(k = spec$k, covariance = spec$covariance, stringsAsFactors = FALSE)
   if (nrow(grid) == 1) return(cwm_one(input, spec, call, grid$k, grid$covariance))
   quick <- spec
   quick$std_errors <- FALSE
   one <- function(i) cwm_one(input, quick, call, grid$k[i], grid$covariance[i])
-  fits <- if (is.null(BPPARAM)) lapply(seq_len(nrow(grid)), one) else {
-    check_installed("BiocParallel", "cwm", "BPPARAM")
-    BiocParallel::bplapply(seq_len(nrow(grid)), one, BPPARAM = BPPARAM)
-  }
+  fits <- map_items(seq_len(nrow(grid)), one, spec$BPPARAM)
   table <- do.call(rbind, lapply(fits, glance_row))
   table$covariance <- grid$covariance
+  table$k_max <- if (spec$method == "vb") grid$k
   table$degenerate <- vapply(fits, function(fit) isTRUE(fit$degenerate), NA)
-  best <- order(table$degenerate, table$BIC)[1]
+  best <- order(table$degenerate, table$BIC %||% -table$objective)[1]
   table$selected <- seq_len(nrow(grid)) == best
   fit <- fits[[best]]
-  if (spec$std_errors) fit <- cwm_add_information(fit, input, spec)
+  if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
   fit$candidates <- table
   fit
 }
 
 # One fit by any engine.
 cwm_one <- function(input, spec, call, k, covariance) {
-  raw <- switch(spec$method, em = cwm_run_em(input, spec, k, covariance),
-                vb = cwm_run_vb(input, spec, k), gibbs = cwm_run_gibbs(input, spec, k))
+  spec$prior <- cwm_resolve_prior(spec$prior, spec$method, k, input)
+  run <- switch(spec$method, em = cwm_run_em, vb = cwm_run_vb, gibbs = cwm_run_gibbs)
+  raw <- run(input, spec, k, covariance)
   fit <- cwm_new(raw, input, spec, call, k, covariance)
   if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
   fit
@@ -401,8 +397,8 @@ plural <- function(n) if (n == 1) "" else "s"
 
 cwm_choice_line <- function(fit) {
   if (!is.null(fit$candidates)) {
-    return(sprintf("chosen by BIC among %d candidates; see glance(fit, all = TRUE)",
-                   nrow(fit$candidates)))
+    return(sprintf("chosen by %s among %d candidates; see glance(fit, all = TRUE)",
+                   if (fit$method == "em") "BIC" else "the bound", nrow(fit$candidates)))
   }
   if (fit$method == "vb") {
     sprintf("%d of at most %d components are in use", fit$k, fit$candidates_k)

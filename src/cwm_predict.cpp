@@ -20,7 +20,7 @@ double degrees(const Rcpp::List& list, const char* name, int k) {
 MatrixXd lower_factor(const MatrixXd& a) { return a.llt().matrixL(); }
 
 // `list`: weight, cluster, mean, covariance, coef, noise, and for Student components
-// covariance_df, noise_df, leverage. Matrices side by side, one block of columns per component.
+// covariance_df, noise_df, leverage (and `independent`, for x by a product of them). Matrices side by side, one block of columns per component.
 cwm::Predictive read_predictive(const Rcpp::List& list) {
   const Rcpp::NumericVector weight = list["weight"];
   const Rcpp::IntegerVector cluster = list["cluster"];
@@ -33,6 +33,7 @@ cwm::Predictive read_predictive(const Rcpp::List& list) {
     c.mean = cwm::as_map(mean).col(k);
     c.spread = lower_factor(block(list, "covariance", k, mean.nrow()));
     c.spread_df = degrees(list, "covariance_df", k);
+    c.independent = list.containsElementNamed("independent");
     c.coef = block(list, "coef", k, noise.nrow());
     c.noise = lower_factor(block(list, "noise", k, noise.nrow()));
     c.noise_df = degrees(list, "noise_df", k);

@@ -56,6 +56,8 @@ inline Prior read_prior(const Rcpp::List& list) {
   Prior out;
   out.stick_breaking = a.scalar("stick_breaking") != 0.0;
   out.concentration = a.scalar("concentration");
+  out.family = family_from(Rcpp::as<std::string>(list["family"]));
+  out.equal_noise = a.scalar("equal_noise") != 0.0;
   out.part.beta = a.scalar("mean_precision");
   out.part.nu = a.scalar("covariance_df");
   out.part.mean = a.vector("mean");

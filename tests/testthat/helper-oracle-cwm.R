@@ -278,13 +278,74 @@ oracle_cwm_predict_quantile <- function(x, w, prob, theta, response = 1) {
 #   B | Omega ~ MN(b0, l0^-1, Omega^-1),    Omega = Psi^-1 ~ Wishart(v0, n0)
 # Wishart(w, nu) has mean nu w. The posterior holds the same pieces for each component, and doubles
 # as the full conditionals of a Gibbs sampler when `resp` is the 0/1 matrix of labels.
+#
+# prior$family, "VVV" unless given: EEE has one Lambda. In a diagonal family the precisions tau_j of
+# the columns are Gamma(a0, rate b0_j), mu_j | tau_j ~ N(m0_j, 1 / (beta0 tau_j)), where
+# a0 = (nu0 - D + 1) / 2 and b0 is half the diagonal of w0_inverse, in a spherical one its mean.
+# prior$noise, "free" unless given: "equal" has one Omega.
 oracle_cwm_vb_global <- function(x, w, y, resp, prior, posterior = NULL) {
   k <- ncol(resp)
+  regressions <- lapply(seq_len(k), function(j) {
+    oracle_vb_regression(w, y, resp[, j], prior, posterior$regressions[[j]])
+  })
+  if (identical(prior$noise, "equal")) {
+    n <- prior$n0 + sum(vapply(regressions, function(q) q$n - prior$n0, 0))
+    v <- prior$v0_inverse +
+      Reduce(`+`, lapply(regressions, function(q) q$v_inverse - prior$v0_inverse))
+    regressions <- lapply(regressions, utils::modifyList, list(n = n, v_inverse = v))
+  }
   list(weights = oracle_vb_weights(colSums(resp), prior),
-       covariates = lapply(seq_len(k), function(j) oracle_vb_normal(x, resp[, j], prior)),
-       regressions = lapply(seq_len(k), function(j) {
-         oracle_vb_regression(w, y, resp[, j], prior, posterior$regressions[[j]])
-       }))
+       covariates = oracle_vb_covariates(x, resp, prior), regressions = regressions)
+}
+
+oracle_family <- function(prior) if (is.null(prior$family)) "VVV" else prior$family
+
+oracle_vb_covariates <- function(x, resp, prior) {
+  family <- oracle_family(prior)
+  if (ncol(x) > 0 && !family %in% c("EEE", "VVV")) {
+    return(oracle_vb_gammas(x, resp, prior, family))
+  }
+  parts <- lapply(seq_len(ncol(resp)), function(j) oracle_vb_normal(x, resp[, j], prior))
+  if (family == "VVV") return(parts)
+  total <- prior$w0_inverse + Reduce(`+`, lapply(parts, function(q) {
+    q$w_inverse - prior$w0_inverse
+  }))
+  lapply(parts, function(q) list(m = q$m, beta = q$beta, w_inverse = total,
+                                 nu = prior$nu0 + sum(resp)))
+}
+
+# The Gamma prior of the precisions of the columns
+oracle_gamma_prior <- function(prior, family) {
+  d <- length(prior$m0)
+  b <- diag(prior$w0_inverse) / 2
+  if (family %in% c("EII", "VII")) b <- rep(mean(b), d)
+  list(a = (prior$nu0 - d + 1) / 2, b = b)
+}
+
+oracle_vb_gammas <- function(x, resp, prior, family) {
+  start <- oracle_gamma_prior(prior, family)
+  total <- colSums(resp)
+  beta <- prior$beta0 + total
+  centre <- crossprod(resp, x)                        # sums
+  m <- (centre + prior$beta0 * rep(prior$m0, each = ncol(resp))) / beta
+  # sums of squares about m, the prior mean counting as beta0 rows: components x columns
+  squares <- t(vapply(seq_along(total), function(j) {
+    e <- x - oracle_repeat_row(m[j, ], nrow(x))
+    colSums(resp[, j] * e^2) + prior$beta0 * (m[j, ] - prior$m0)^2
+  }, numeric(ncol(x))))
+  squares <- matrix(squares, length(total))
+  rows <- matrix(total, length(total), ncol(x))
+  if (startsWith(family, "E")) {
+    squares[] <- rep(colSums(squares), each = nrow(squares))
+    rows[] <- sum(total)
+  }
+  if (endsWith(family, "II")) {
+    squares[] <- rowSums(squares)
+    rows <- rows * ncol(x)
+  }
+  lapply(seq_along(total), function(j) {
+    list(m = m[j, ], beta = beta[j], a = start$a + rows[j, ] / 2, b = start$b + squares[j, ] / 2)
+  })
 }
 
 # Dirichlet: list(alpha). Stick: list(a, b) of the K - 1 sticks' Beta distributions. Both with
@@ -345,6 +406,10 @@ oracle_vb_expect_normal <- function(x, q) {
   d <- ncol(x)
   if (d == 0) return(numeric(nrow(x)))
   e <- x - oracle_repeat_row(q$m, nrow(x))
+  if (!is.null(q$a)) {
+    return(0.5 * (sum(digamma(q$a) - log(q$b)) - d * log(2 * pi) - d / q$beta -
+                    drop(e^2 %*% (q$a / q$b))))
+  }
   0.5 * (oracle_e_log_det_wishart(q$w_inverse, q$nu) - d * log(2 * pi) - d / q$beta -
            q$nu * rowSums(e * t(solve(q$w_inverse, t(e)))))
 }
@@ -404,23 +469,39 @@ oracle_kl_wishart <- function(inverse, nu, inverse0, nu0) {
     nu / 2 * sum(diag(solve(inverse, inverse0)))
 }
 
-oracle_kl_normal_wishart <- function(q, prior) {
+# Means given the precisions, and the precisions
+oracle_kl_mean <- function(q, prior) {
   d <- length(q$m)
   if (d == 0) return(0)
   e <- q$m - prior$m0
+  precise <- if (is.null(q$a)) q$nu * solve(q$w_inverse, e) else q$a / q$b * e
   0.5 * (d * log(q$beta / prior$beta0) - d + d * prior$beta0 / q$beta +
-           prior$beta0 * q$nu * sum(e * solve(q$w_inverse, e))) +
-    oracle_kl_wishart(q$w_inverse, q$nu, prior$w0_inverse, prior$nu0)
+           prior$beta0 * sum(e * precise))
+}
+oracle_kl_precision <- function(q, prior) {
+  if (is.null(q$a)) return(oracle_kl_wishart(q$w_inverse, q$nu, prior$w0_inverse, prior$nu0))
+  start <- oracle_gamma_prior(prior, oracle_family(prior))
+  one <- (q$a - start$a) * digamma(q$a) - lgamma(q$a) + lgamma(start$a) +
+    start$a * (log(q$b) - log(start$b)) + q$a * (start$b - q$b) / q$b
+  if (endsWith(oracle_family(prior), "II")) one[1] else sum(one)
 }
 
-oracle_kl_matrix_normal_wishart <- function(q, prior) {
+oracle_kl_coefficients <- function(q, prior) {
   m <- ncol(q$b)
   if (m == 0) return(0)
   e <- q$b - prior$b0
   0.5 * (m * (log(det(q$l)) - log(det(prior$l0))) - m * nrow(q$b) +
            m * sum(diag(solve(q$l, prior$l0))) +
-           q$n * sum(diag(solve(q$v_inverse, t(e) %*% prior$l0 %*% e)))) +
-    oracle_kl_wishart(q$v_inverse, q$n, prior$v0_inverse, prior$n0)
+           q$n * sum(diag(solve(q$v_inverse, t(e) %*% prior$l0 %*% e))))
+}
+oracle_kl_noise <- function(q, prior) {
+  oracle_kl_wishart(q$v_inverse, q$n, prior$v0_inverse, prior$n0)
+}
+
+# Over components; once for what they share
+oracle_kl_sum <- function(parts, kl, prior, shared = FALSE) {
+  if (shared) return(kl(parts[[1]], prior))
+  sum(vapply(parts, kl, 0, prior = prior))
 }
 
 oracle_kl_beta <- function(a, b, a0, b0) {
@@ -441,8 +522,11 @@ oracle_cwm_vb_bound <- function(x, w, y, resp, posterior, prior) {
   a <- sweep(oracle_cwm_vb_expect(x, w, y, posterior), 2, posterior$weights$e_log, `+`)
   terms <- resp * (a - log(resp))
   sum(terms[resp > 0]) - oracle_kl_weights(posterior$weights, prior) -
-    sum(vapply(posterior$covariates, oracle_kl_normal_wishart, 0, prior = prior)) -
-    sum(vapply(posterior$regressions, oracle_kl_matrix_normal_wishart, 0, prior = prior))
+    oracle_kl_sum(posterior$covariates, oracle_kl_mean, prior) -
+    oracle_kl_sum(posterior$covariates, oracle_kl_precision, prior,
+                  startsWith(oracle_family(prior), "E")) -
+    oracle_kl_sum(posterior$regressions, oracle_kl_coefficients, prior) -
+    oracle_kl_sum(posterior$regressions, oracle_kl_noise, prior, identical(prior$noise, "equal"))
 }
 
 # Exact log evidence of one component, all responses present: what the bound must equal at K = 1

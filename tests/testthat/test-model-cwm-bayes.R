@@ -1,5 +1,5 @@
-# cwm by variational Bayes and Gibbs sampling: recovery, agreement of the engines, the bound, pruning,
-# calibration, and exact continuation.
+# cwm by variational Bayes and Gibbs sampling: recovery, agreement of the engines, pruning, missing
+# values, priors.
 
 forum_data <- function(seed, n = 1000, ...) {
   set.seed(seed)
@@ -76,63 +76,6 @@ test_that("missing responses and covariates pass through both engines", {
   }
 })
 
-test_that("the sampler is calibrated", {
-  prior <- cwm_prior(mean = c(0, 0), mean_precision = 0.5, covariance_df = 6, covariance_scale = 2,
-                     coefficients = matrix(0, 3, 1), coefficient_precision = 0.3, noise_df = 5,
-                     noise_scale = 2, concentration = 2)
-  inverse_wishart <- function(df, scale) {
-    p <- nrow(scale)
-    solve(matrix(rWishart(1, df, solve(scale)), p))
-  }
-  generate <- function() {
-    g <- rgamma(2, 2)
-    parts <- lapply(1:2, function(k) {
-      s <- inverse_wishart(6, diag(2, 2))
-      p <- inverse_wishart(5, diag(2, 1))
-      list(mean = drop(crossprod(chol(s / 0.5), rnorm(2))), s = s, p = p,
-           b = matrix(rnorm(3), 3) * sqrt(p[1] / 0.3))
-    })
-    z <- sample(2, 40, TRUE, g)
-    x <- t(vapply(z, function(k) parts[[k]]$mean + drop(crossprod(chol(parts[[k]]$s), rnorm(2))),
-                  numeric(2)))
-    y <- vapply(seq_len(40), function(i) {
-      drop(c(1, x[i, ]) %*% parts[[z[i]]]$b) + rnorm(1) * sqrt(parts[[z[i]]]$p[1])
-    }, 0)
-    theta <- list(weights = g / sum(g), means = rbind(parts[[1]]$mean, parts[[2]]$mean),
-                  covariances = array(c(parts[[1]]$s, parts[[2]]$s), c(2, 2, 2)),
-                  coefficients = array(c(parts[[1]]$b, parts[[2]]$b), c(3, 1, 2)),
-                  noise = array(c(parts[[1]]$p, parts[[2]]$p), c(1, 1, 2)))
-    list(parameters = theta, data = data.frame(x1 = x[, 1], x2 = x[, 2], y = y))
-  }
-  read <- function(v) {
-    full <- function(s) matrix(s[c(1, 2, 2, 3)], 2)
-    list(weights = v[c(1, 11)], means = rbind(v[2:3], v[12:13]),
-         covariances = array(c(full(v[4:6]), full(v[14:16])), c(2, 2, 2)),
-         coefficients = array(c(v[7:9], v[17:19]), c(3, 1, 2)),
-         noise = array(v[c(10, 20)], c(1, 1, 2)))
-  }
-  draws <- function(data) {
-    fit <- suppressWarnings(cwm(y ~ x1 + x2, data, k = 2, method = "gibbs", prior = prior,
-                                control = gibbs_control(chains = 1, iterations = 2200, warmup = 200,
-                                                        thin = 20)))
-    chain <- fit$state$chains[[1]]$draws # all components, also those without rows
-    lapply(seq_len(nrow(chain)), function(i) read(chain[i, ]))
-  }
-  log_lik <- function(theta, data) {
-    x <- as.matrix(data[c("x1", "x2")])
-    oracle_cwm_log_likelihood(x, cbind(1, x), as.matrix(data["y"]), theta)
-  }
-  quantities <- list(
-    log_likelihood = log_lik,
-    weight = function(theta, data) max(theta$weights),
-    noise = function(theta, data) min(theta$noise),
-    slope = function(theta, data) max(theta$coefficients[2, 1, ]),
-    mean = function(theta, data) max(theta$means[, 1]),
-    spread = function(theta, data) min(theta$covariances[1, 1, ]))
-  set.seed(20)
-  expect_calibrated(sbc_ranks(generate, draws, quantities))
-})
-
 test_that("a prior may be given and is checked", {
   d <- forum_data(7, 100)$data
   expect_error(cwm(y ~ x1, d, k = 2, method = "vb", prior = list()), "'prior' must be made by")
@@ -140,7 +83,9 @@ test_that("a prior may be given and is checked", {
   expect_error(cwm(y ~ x1, d, k = 2, method = "vb", prior = cwm_prior(covariance_scale = -1)),
                "positive definite")
   expect_error(cwm_prior(concentration = 0), "'concentration'")
-  expect_error(cwm(y ~ x1, d, k = 1:3, method = "vb"), "'k' must be one number")
+  expect_error(cwm(y ~ x1, d, k = 1:3, method = "gibbs"), "'k' must be one number")
+  expect_error(cwm(y ~ x1, d, k = 2, method = "gibbs", covariance = c("EII", "VVV")),
+               "'covariance' must be one family")
   expect_output(print(cwm_prior()), "taken from the data")
 })
 

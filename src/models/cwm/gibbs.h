@@ -146,23 +146,39 @@ class Gibbs {
  private:
   // Sigma, mu, Psi, Theta from their conjugate posteriors.
   void draw_components(State& state, Rng& rng) const {
-    for (std::size_t j = 0; j < state.kernel.size(); ++j) {
+    const std::vector<Conjugate> parts = posteriors(prior_, state.stats, state.kernel);
+    for (std::size_t j = 0; j < parts.size(); ++j) {
       Kernel& kernel = state.kernel[j];
-      const Conjugate q = posterior(prior_.part, state.stats.xx[j], state.stats.wy[j],
-                                    state.stats.rows_y[j], kernel.mean, kernel.coef);
+      const Conjugate& q = parts[j];
       if (data_.d() > 0) {
-        state.spread[j] = floored(rng.inverse_wishart(q.nu, q.scale.llt().matrixL()));
+        const bool same = j > 0 && shared(prior_.family);
+        state.spread[j] = same ? state.spread[0] : draw_spread(q, rng);
         kernel.mean =
             rng.mvn(q.mean, MatrixXd(state.spread[j].llt().matrixL()) / std::sqrt(q.beta));
       }
       if (data_.m() > 0) {
-        state.noise[j] = floored(rng.inverse_wishart(q.eta, q.residual.llt().matrixL()));
+        state.noise[j] = j > 0 && prior_.equal_noise
+                             ? state.noise[0]
+                             : floored(rng.inverse_wishart(q.eta, q.residual.llt().matrixL()));
         MatrixXd z(data_.r(), data_.m());
         rng.normal(z.data(), static_cast<std::size_t>(z.size()));
         const MatrixXd columns = state.noise[j].llt().matrixL();
         kernel.coef = q.coef + q.precision.llt().matrixU().solve(z) * columns.transpose();
       }
     }
+  }
+
+  MatrixXd draw_spread(const Conjugate& q, Rng& rng) const {
+    if (!diagonal(prior_.family)) {
+      return floored(rng.inverse_wishart(q.nu, q.scale.llt().matrixL()));
+    }
+    MatrixXd out = q.scale;
+    double chi = 0.0;
+    for (Index j = 0; j < out.rows(); ++j) {
+      if (j == 0 || !spherical(prior_.family)) chi = rng.chi_squared(q.nu);
+      out(j, j) /= chi;
+    }
+    return floored(out);
   }
 
   void draw_weights(State& state, Rng& rng) const {
@@ -210,6 +226,7 @@ class Gibbs {
     const auto k = static_cast<Index>(j);
     kernel.white_x = x.inverse;
     kernel.white_y = y.inverse;
+    kernel.diagonal_x = diagonal(prior_.family);
     kernel.constant_x =
         std::max(state.log_weight[k], -690.0) - 0.5 * (double(data_.d()) * kLog2Pi + x.log_det);
     kernel.constant_y = -0.5 * (double(data_.m()) * kLog2Pi + y.log_det);

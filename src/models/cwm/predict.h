@@ -25,8 +25,9 @@ struct PredictiveComponent {
   VectorXd mean;    // D
   MatrixXd spread;  // lower Cholesky factor of the scale matrix of x
   double spread_df = HUGE_VAL;
-  MatrixXd coef;   // R x M
-  MatrixXd noise;  // lower Cholesky factor of the scale matrix of y
+  bool independent = false;  // x: a product of Student densities rather than a joint one
+  MatrixXd coef;             // R x M
+  MatrixXd noise;            // lower Cholesky factor of the scale matrix of y
   double noise_df = HUGE_VAL;
   MatrixXd leverage;  // R x R, lower: scale grows by 1 + |leverage' w|^2; 0 x 0 for none
 };
@@ -85,6 +86,16 @@ inline double quantile(double p, double df) {
   return boost::math::quantile(boost::math::students_t(df), p);
 }
 
+// A diagonal family: each entry of x by itself.
+inline double log_independent_seen(const VectorXd& x, const VectorXd& mean, const MatrixXd& factor,
+                                   double df) {
+  double out = 0.0;
+  for (const Index j : seen_entries(x)) {
+    out += log_elliptic(x.segment(j, 1) - mean.segment(j, 1), factor.block(j, j, 1, 1), df, 1.0);
+  }
+  return out;
+}
+
 }  // namespace detail
 
 // One response of a row: a univariate mixture.
@@ -141,7 +152,9 @@ class Predictive {
     VectorXd out(size());
     for (Index c = 0; c < size(); ++c) {
       const PredictiveComponent& k = at(c);
-      out[c] = k.log_weight + detail::log_elliptic_seen(x, k.mean, k.spread, k.spread_df, 1.0);
+      out[c] = k.log_weight +
+               (k.independent ? detail::log_independent_seen(x, k.mean, k.spread, k.spread_df)
+                              : detail::log_elliptic_seen(x, k.mean, k.spread, k.spread_df, 1.0));
       if (y.size() == 0) continue;
       out[c] += detail::log_elliptic_seen(y, k.coef.transpose() * w, k.noise, k.noise_df,
                                           inflation(k, w));

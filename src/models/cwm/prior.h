@@ -4,6 +4,10 @@
 //   Psi ~ IW(eta, G), Theta | Psi ~ MN(B, A^-1, Psi)
 // (Bishop 2006, equations 10.40, 10.60-10.63; the regression part is the same conjugate update with
 // a design matrix.) Priors and posteriors have the same form, so one struct serves both.
+//
+// Families of covariance: a diagonal Sigma has independent one-dimensional IW(nu, S_jj), a spherical
+// one a single IW(nu, s) with S = s I; in both nu is that of an entry of the diagonal of a full
+// Sigma, nu_0 - D + 1. Sigma or Psi that components share takes the sums of all of them.
 #pragma once
 
 #include "core/archive.h"
@@ -27,15 +31,18 @@ struct Conjugate {
 struct Prior {
   bool stick_breaking = false;
   double concentration = 1.0;
+  Family family = Family::VVV;
+  bool equal_noise = false;
   Conjugate part;  // in the coordinates of Data
 };
 
-// From the user's units to those of Data.
+// From the user's units to those of Data, and from a full Sigma to that of the family.
 inline Prior in_coordinates(Prior prior, const Data& data) {
   Conjugate& c = prior.part;
   const VectorXd unit_x = data.scale.cwiseInverse(), unit_y = data.y_scale.cwiseInverse();
   c.mean = (c.mean - data.centre).cwiseProduct(unit_x);
-  c.scale = unit_x.asDiagonal() * c.scale * unit_x.asDiagonal();
+  c.scale = project(unit_x.asDiagonal() * c.scale * unit_x.asDiagonal(), prior.family);
+  if (diagonal(prior.family) && data.d() > 0) c.nu -= double(data.d() - 1);
   if (data.m() == 0) return prior;
   c.precision = data.basis.transpose() * c.precision * data.basis;
   c.coef = data.basis.partialPivLu().solve(c.coef) * unit_y.asDiagonal();
@@ -44,21 +51,24 @@ inline Prior in_coordinates(Prior prior, const Data& data) {
 }
 
 // `xx` and `wy` are sums about `mean` and `coef` (struct Stats), `rows_y` the rows with a response.
-inline Conjugate posterior(const Conjugate& prior, const MatrixXd& xx, const MatrixXd& wy,
-                           double rows_y, const VectorXd& mean, const MatrixXd& coef) {
+inline Conjugate posterior(const Conjugate& prior, Family family, const MatrixXd& xx,
+                           const MatrixXd& wy, double rows_y, const VectorXd& mean,
+                           const MatrixXd& coef) {
   Conjugate out = prior;
   const Index d = mean.size(), r = coef.rows(), m = coef.cols();
   const double rows = xx(0, 0);
   out.beta = prior.beta + rows;
-  out.nu = prior.nu + rows;
+  const double entries = spherical(family) ? double(d) : 1.0;  // of a row that inform one variance
+  out.nu = prior.nu + entries * rows;
   if (d > 0) {
     const VectorXd sum = xx.col(0).tail(d);
     // about `mean`: the prior mean is off by `gap`, the posterior mean by `step`
     const VectorXd gap = prior.mean - mean;
     const VectorXd step = (prior.beta * gap + sum) / out.beta;
     out.mean = mean + step;
-    out.scale = prior.scale + xx.bottomRightCorner(d, d) + prior.beta * gap * gap.transpose() -
-                out.beta * step * step.transpose();
+    const MatrixXd scatter = xx.bottomRightCorner(d, d) + prior.beta * gap * gap.transpose() -
+                             out.beta * step * step.transpose();
+    out.scale = prior.scale + entries * project(scatter, family);
   }
   if (m == 0) return out;
   out.eta = prior.eta + rows_y;
@@ -76,6 +86,20 @@ inline Conjugate posterior(const Conjugate& prior, const MatrixXd& xx, const Mat
 
 namespace detail {
 
+// What the components share: the sums of all of them.
+inline void pool(const Conjugate& prior, double Conjugate::*df, MatrixXd Conjugate::*scale,
+                 std::vector<Conjugate>& parts) {
+  Conjugate all = prior;
+  for (const Conjugate& part : parts) {
+    all.*df += part.*df - prior.*df;
+    all.*scale += part.*scale - prior.*scale;
+  }
+  for (Conjugate& part : parts) {
+    part.*df = all.*df;
+    part.*scale = all.*scale;
+  }
+}
+
 inline double log_det(const MatrixXd& a) {
   if (a.rows() == 0) return 0.0;
   const MatrixXd lower = a.llt().matrixL();
@@ -90,9 +114,11 @@ inline double log_wishart_normaliser(const MatrixXd& scale, double df) {
 }
 
 // E log |Lambda| under W(S^-1, df) (Bishop B.81).
-inline double expected_log_det(const MatrixXd& scale, double df) {
+inline double expected_log_det(const MatrixXd& scale, double df, Family family = Family::VVV) {
   double out = static_cast<double>(scale.rows()) * std::log(2.0) - log_det(scale);
-  for (Index i = 0; i < scale.rows(); ++i) out += digamma(0.5 * (df - static_cast<double>(i)));
+  for (Index i = 0; i < scale.rows(); ++i) {
+    out += digamma(0.5 * (diagonal(family) ? df : df - static_cast<double>(i)));
+  }
   return out;
 }
 
@@ -104,40 +130,79 @@ inline double wishart_divergence(const MatrixXd& q, double df_q, const MatrixXd&
          0.5 * df_q * q.llt().solve(p).trace();
 }
 
-}  // namespace detail
+// The covariance of x; entries of a diagonal one are independent, of a spherical one the same.
+inline double spread_divergence(const Conjugate& q, const Conjugate& p, Family family) {
+  if (!diagonal(family)) return wishart_divergence(q.scale, q.nu, p.scale, p.nu);
+  double out = 0.0;
+  for (Index j = 0; j < (spherical(family) ? 1 : q.scale.rows()); ++j) {
+    out += wishart_divergence(q.scale.block(j, j, 1, 1), q.nu, p.scale.block(j, j, 1, 1), p.nu);
+  }
+  return out;
+}
 
-// Kullback-Leibler divergence from q to the prior p, all blocks of a component.
-inline double divergence(const Conjugate& q, const Conjugate& p) {
+// Mean and coefficients given the covariances, expected over them.
+inline double location_divergence(const Conjugate& q, const Conjugate& p) {
   const double d = static_cast<double>(q.mean.size()), r = static_cast<double>(q.coef.rows()),
                m = static_cast<double>(q.coef.cols());
   double out = 0.0;
   if (d > 0.0) {
     const VectorXd gap = q.mean - p.mean;
-    out += detail::wishart_divergence(q.scale, q.nu, p.scale, p.nu);
     out += 0.5 * (d * (p.beta / q.beta - 1.0 - std::log(p.beta / q.beta)) +
                   p.beta * q.nu * gap.dot(q.scale.llt().solve(gap)));
   }
   if (m > 0.0) {
     const MatrixXd gap = q.coef - p.coef;
-    out += detail::wishart_divergence(q.residual, q.eta, p.residual, p.eta);
-    out += 0.5 * (m * (q.precision.llt().solve(p.precision).trace() - r +
-                       detail::log_det(q.precision) - detail::log_det(p.precision)) +
+    out += 0.5 * (m * (q.precision.llt().solve(p.precision).trace() - r + log_det(q.precision) -
+                       log_det(p.precision)) +
                   q.eta * q.residual.llt().solve(gap.transpose() * p.precision * gap).trace());
   }
   return out;
 }
 
+}  // namespace detail
+
+// Posteriors of all components given their sums.
+inline std::vector<Conjugate> posteriors(const Prior& prior, const Stats& stats,
+                                         const std::vector<Kernel>& about) {
+  std::vector<Conjugate> out;
+  for (std::size_t k = 0; k < about.size(); ++k) {
+    out.push_back(posterior(prior.part, prior.family, stats.xx[k], stats.wy[k], stats.rows_y[k],
+                            about[k].mean, about[k].coef));
+  }
+  if (shared(prior.family)) detail::pool(prior.part, &Conjugate::nu, &Conjugate::scale, out);
+  if (prior.equal_noise) detail::pool(prior.part, &Conjugate::eta, &Conjugate::residual, out);
+  return out;
+}
+
+// Kullback-Leibler divergence from q to the prior, all blocks of all components.
+inline double divergence(const std::vector<Conjugate>& q, const Prior& prior) {
+  const Conjugate& p = prior.part;
+  double out = 0.0;
+  for (std::size_t k = 0; k < q.size(); ++k) {
+    const bool first = k == 0;
+    out += detail::location_divergence(q[k], p);
+    if (p.mean.size() > 0 && (first || !shared(prior.family))) {
+      out += detail::spread_divergence(q[k], p, prior.family);
+    }
+    if (p.coef.cols() > 0 && (first || !prior.equal_noise)) {
+      out += detail::wishart_divergence(q[k].residual, q[k].eta, p.residual, p.eta);
+    }
+  }
+  return out;
+}
+
 // Row scores under q: expectations of the log density (Bishop 10.64, 10.65).
-inline Kernel expected_kernel(const Conjugate& q, double expected_log_weight) {
+inline Kernel expected_kernel(const Conjugate& q, Family family, double expected_log_weight) {
   const Index d = q.mean.size(), m = q.coef.cols();
   Kernel out;
   out.mean = q.mean;
   out.coef = q.coef;
   out.constant_x = expected_log_weight;
+  out.diagonal_x = diagonal(family);
   out.white_x.resize(d, d);
   if (d > 0) {
-    out.constant_x +=
-        0.5 * (detail::expected_log_det(q.scale, q.nu) - double(d) * kLog2Pi - double(d) / q.beta);
+    out.constant_x += 0.5 * (detail::expected_log_det(q.scale, q.nu, family) - double(d) * kLog2Pi -
+                             double(d) / q.beta);
     const MatrixXd lower = q.scale.llt().matrixL();
     out.white_x = factor_from_lower(lower).inverse * std::sqrt(q.nu);
   }

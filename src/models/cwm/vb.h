@@ -1,4 +1,5 @@
-// Variational Bayes for cwm: q(z) q(pi) prod_k q(mu_k, Sigma_k) q(Theta_k, Psi_k), all conjugate.
+// Variational Bayes for cwm: q(z) q(pi) prod_k q(mu_k, Sigma_k) q(Theta_k, Psi_k), all conjugate;
+// where the components share Sigma it is q(Sigma) prod_k q(mu_k | Sigma), and Psi likewise.
 // After a local update the bound is the sum of the log normalisers of q(z) minus the divergences of
 // the other factors from their priors.
 #pragma once
@@ -34,20 +35,15 @@ class Vb {
 
   double objective(const State& state, const Stats& stats) const {
     double out = stats.total + data_.jacobian - weight_divergence(prior_, state.weight);
-    for (const Conjugate& part : state.part) out -= divergence(part, prior_.part);
-    return out;
+    return out - divergence(state.part, prior_);
   }
 
   // Sticks are kept in the order of decreasing size, in which their prior expects them.
   void update_global(State& state, const Stats& given) const {
     Stats stats = given;
     if (prior_.stick_breaking) sort_by_size(state, stats);
-    for (int k = 0; k < k_; ++k) {
-      const auto slot = static_cast<std::size_t>(k);
-      state.rows[k] = stats.rows(k);
-      state.part[slot] = posterior(prior_.part, stats.xx[slot], stats.wy[slot], stats.rows_y[slot],
-                                   state.kernel[slot].mean, state.kernel[slot].coef);
-    }
+    for (int k = 0; k < k_; ++k) state.rows[k] = stats.rows(k);
+    state.part = posteriors(prior_, stats, state.kernel);
     state.weight = weight_posterior(prior_, state.rows);
     refresh(state);
   }
@@ -86,7 +82,7 @@ class Vb {
     const VectorXd log_weight = expected_log_weight(prior_, state.weight);
     for (int k = 0; k < k_; ++k) {
       const auto slot = static_cast<std::size_t>(k);
-      state.kernel[slot] = expected_kernel(state.part[slot], log_weight[k]);
+      state.kernel[slot] = expected_kernel(state.part[slot], prior_.family, log_weight[k]);
     }
   }
 
