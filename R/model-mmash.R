@@ -272,7 +272,7 @@ mmash_auto_rank <- function(inputs) {
     out$candidates <- resumed$candidates
     return(out)
   }
-  if (inputs$method == "gibbs") abort("mmash", "low_rank() needs method = \"vb\"")
+  if (inputs$method == "gibbs") return(gibbs_auto_rank(inputs))
   best <- NULL
   rows <- NULL
   for (rank in 0:(size - 1)) {
