@@ -12,7 +12,9 @@ bed_source <- function(x, fun, settings) {
   names <- list(samples, unique_or_null(bim[[2]]) %||% paste(bim[[1]], bim[[4]], bim[[5]],
                                                              bim[[6]], sep = "_"))
   source <- mmash_new_source("bed", bed, c(nrow(fam), nrow(bim)), names, 0,
-                             count_first = identical(settings$allele, "first"))
+                             count_first = identical(settings$allele, "first"),
+                             positions = data.frame(chr = bim[[1]],
+                                                    pos = suppressWarnings(as.numeric(bim[[4]]))))
   mmash_check_size(c(source$rows, source$cols), fun)
   mmash_check_gaps(mmash_count_missing(source), fun, settings)
   source

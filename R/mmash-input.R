@@ -23,7 +23,9 @@ mmash_source.data.frame <- function(x, fun, settings = list()) {
 
 mmash_source.SnpMatrix <- function(x, fun, settings = list()) {
   check_installed("snpStats", fun, "a SnpMatrix")
-  mmash_source(methods::as(x, "numeric"), fun, settings)
+  x <- methods::as(x, "numeric")
+  if (fits_byte(x)) storage.mode(x) <- "integer"
+  mmash_source(x, fun, settings)
 }
 
 mmash_source.matrix <- function(x, fun, settings = list()) {
@@ -75,7 +77,28 @@ mmash_source.DelayedMatrix <- function(x, fun, settings = list()) {
   mmash_source(do.call(cbind, parts), fun, settings)
 }
 
-mmash_source.character <- function(x, fun, settings = list()) bed_source(x, fun, settings)
+mmash_source.character <- function(x, fun, settings = list()) {
+  if (!is_scalar(x)) abort_arg(fun, "x", "the path of one file", describe_value(x))
+  if (grepl("\\.vcf(\\.b?gz)?$", x, ignore.case = TRUE)) {
+    if (!file.exists(x)) abort_arg(fun, "x", "a VCF file", sprintf("\"%s\", which is not there", x))
+    return(vcf_source(x, fun, settings))
+  }
+  other <- regmatches(x, regexpr("[.](bgen|pgen|bcf|ped|gds)$", x, ignore.case = TRUE))
+  if (length(other) > 0) abort_foreign_file(x, tolower(substring(other, 2)), fun)
+  bed_source(x, fun, settings)
+}
+
+# Formats that are not read, and the command that makes a .bed file of them.
+abort_foreign_file <- function(x, kind, fun) {
+  stem <- sub("[.][^.]*$", "", x)
+  convert <- switch(kind, bgen = sprintf("plink2 --bgen %s ref-first --make-bed --out %s", x, stem),
+                    pgen = sprintf("plink2 --pfile %s --make-bed --out %s", stem, stem),
+                    bcf = sprintf("plink2 --bcf %s --make-bed --out %s", x, stem),
+                    ped = sprintf("plink --file %s --make-bed --out %s", stem, stem),
+                    gds = "SNPRelate::snpgdsGDS2BED()")
+  abort_arg(fun, "x", "a .bed or .vcf file or a matrix of dosages", sprintf("\"%s\"", x),
+            sprintf("`%s`, or read its dosages into a matrix", convert))
+}
 
 mmash_new_source <- function(kind, x, dims, names = NULL, missing = 0, ...) {
   list(kind = kind, x = x, rows = dims[1], cols = dims[2], samples = names[[1]],

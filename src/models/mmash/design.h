@@ -252,6 +252,34 @@ class ByteGenotypes : public Genotypes {
   Index samples_;
 };
 
+// Compressed columns of whole numbers as the caller keeps them: nothing is copied.
+class SparseGenotypes : public Genotypes {
+ public:
+  // Entries start[p], ..., start[p + 1] - 1 belong to variant p; NaN is missing.
+  SparseGenotypes(const int* start, const int* row, const double* value, Index samples,
+                  Index variants)
+      : start_(start), row_(row), value_(value), samples_(samples), variants_(variants) {}
+  Index samples() const override { return samples_; }
+  Index variants() const override { return variants_; }
+  int codes() const override { return 256; }
+  double value(int code) const override {
+    return code == 128 ? std::nan("") : static_cast<double>(static_cast<std::int8_t>(code));
+  }
+  void decode(Index variant, const double* table, double* out) const override {
+    std::fill(out, out + samples_, table[0]);
+    for (int at = start_[variant]; at < start_[variant + 1]; ++at) {
+      const auto byte = static_cast<std::int8_t>(std::isnan(value_[at]) ? -128.0 : value_[at]);
+      out[row_[at]] = table[static_cast<std::uint8_t>(byte)];
+    }
+  }
+
+ private:
+  const int* start_;
+  const int* row_;
+  const double* value_;
+  Index samples_, variants_;
+};
+
 // X'X of centred columns.
 class GramDesign : public Design {
  public:
