@@ -271,7 +271,8 @@ test_that("files of other formats are refused with what to do", {
   expect_error(fit("chr1.bgen"), "'x' must be a .bed or .vcf file.*plink2 --bgen chr1.bgen")
   expect_error(fit("a.pgen"), "plink2 --pfile a --make-bed")
   expect_error(fit("a.bcf"), "plink2 --bcf a.bcf")
-  expect_error(fit("no_such.vcf.gz"), "'x' must be a VCF file; got \"no_such.vcf.gz\", which is not")
+  expect_error(fit("no_such.vcf.gz"),
+               "'x' must be a VCF file; got \"no_such.vcf.gz\", which is not")
   expect_error(fit(c("a.bed", "b.bed")), "'x' must be the path of one file")
   skip_if_not_installed("VariantAnnotation")
   empty <- tempfile(fileext = ".vcf")
