@@ -50,16 +50,33 @@ coef.mmash <- function(object, ...) object$estimate$coefficients
 
 #' @export
 fitted.mmash <- function(object, ...) {
-  object$fitted %||% abort("fitted", "a fit to sufficient statistics has no samples",
-                           "; try predict(fit, newx)")
+  no_samples(object, "fitted")
+  object$fitted
 }
 
 #' @rdname lfsr
 #' @export
 residuals.mmash <- function(object, data = NULL, ...) {
+  no_samples(object, "residuals")
   data <- data %||% tryCatch(eval(object$call$y, parent.frame()), error = function(e) NULL)
   if (is.null(data)) abort("residuals", "'data' must be given: the responses of the fit")
-  mmash_response_matrix(data, "residuals") - fitted(object)
+  fit_responses(object, data, "residuals") - fitted(object)
+}
+
+# The responses of the fit, as a matrix of the size of the fitted values.
+fit_responses <- function(fit, data, fun) {
+  no_samples(fit, fun)
+  y <- mmash_response_matrix(data, fun, "data")
+  if (!identical(dim(y), dim(fit$fitted))) {
+    abort_arg(fun, "data", "the responses of the fit", describe_value(data))
+  }
+  y
+}
+
+no_samples <- function(fit, fun) {
+  if (is.null(fit$fitted)) {
+    abort(fun, "a fit to sufficient statistics has no samples", "; try predict(fit, newx)")
+  }
 }
 
 #' @rdname lfsr
@@ -176,6 +193,7 @@ effect_precision <- function(fit, p) {
 #' @export
 simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
+  no_samples(object, "simulate")
   draw <- function() {
     mean <- fitted(object)
     lapply(seq_len(nsim), function(i) {
@@ -188,10 +206,7 @@ simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
 #' @export
 augment.mmash <- function(x, data, ...) {
   if (missing(data)) abort("augment", "'data' must be given: the responses of the fit")
-  y <- mmash_response_matrix(data, "augment")
-  if (!identical(dim(y), dim(fitted(x)))) {
-    abort_arg("augment", "data", "the responses of the fit", describe_value(y))
-  }
+  y <- fit_responses(x, data, "augment")
   samples <- rownames(y) %||% seq_len(nrow(y))
   data.frame(sample = rep(samples, ncol(y)), condition = rep(colnames(y), each = nrow(y)),
              y = as.vector(y), .fitted = as.vector(fitted(x)),
@@ -217,6 +232,7 @@ describe_fit.mmash <- function(fit) {
   top <- utils::head(weights[weights > 0.001], 4)
   kind <- switch(fit$residual$kind, fixed = "given", diagonal = "diagonal", full = "full",
                  low_rank = sprintf("low rank (%s)", fit$rank))
+  if (fit$method == "em" && kind != "given") kind <- paste0("that of the responses, ", kind)
   c(sprintf("%g samples, %d variants, %d conditions; residual covariance: %s", fit$nobs, size[1],
             size[2], kind),
     sprintf("weights: %s", toString(sprintf("%s %.3g", names(top), top))),
@@ -224,7 +240,10 @@ describe_fit.mmash <- function(fit) {
             sum(rowSums(lfsr(fit) < 0.05) > 0)),
     if (length(fit$signals) > 0) sprintf("%d signals; see credible_sets(fit)",
                                          length(fit$signals)),
-    if (fit$method == "em") "variants were taken one at a time: see ?mmash for what that means")
+    if (fit$method == "em") {
+      c("each variant was taken alone, as in an association scan: correlated variants share an",
+        "effect, and fitted values add all of them up; method = \"vb\" takes them together")
+    })
 }
 
 #' @export

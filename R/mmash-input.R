@@ -151,12 +151,12 @@ mmash_response <- function(y, source, fun) {
   y
 }
 
-mmash_response_matrix <- function(y, fun) {
+mmash_response_matrix <- function(y, fun, arg = "y") {
   if (is_se(y)) y <- t(as.matrix(se_assay_any(y, fun)))
   if (is.data.frame(y)) y <- as.matrix(y)
   if (is.numeric(y) && is.null(dim(y))) y <- matrix(y, dimnames = list(names(y), NULL))
   if (!is.numeric(y) || length(dim(y)) != 2 || ncol(y) < 1) {
-    abort_arg(fun, "y", "a numeric matrix samples x conditions", describe_value(y))
+    abort_arg(fun, arg, "a numeric matrix samples x conditions", describe_value(y))
   }
   if (is.null(colnames(y))) colnames(y) <- paste0("condition", seq_len(ncol(y)))
   storage.mode(y) <- "double"
