@@ -9,8 +9,10 @@
 #'
 #' @param x,object A fit of [mmash()].
 #' @param variant Name or number of a variant.
-#' @param newx,newdata Genotypes in any form that [mmash()] takes.
+#' @param newx,newdata Genotypes in any form that [mmash()] takes, from one sample on. Columns are
+#'   found by the names of the variants where the fit and they have names.
 #' @param covariates Covariates of the new samples, when the fit had some.
+#' @param missing_x As in [mmash()]. Default: as in the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
 #' @param type What to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
@@ -81,24 +83,38 @@ no_samples <- function(fit, fun) {
 
 #' @rdname lfsr
 #' @export
-predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx, ...) {
+predict.mmash <- function(object, newx = NULL, covariates = NULL, missing_x = NULL,
+                          newdata = newx, ...) {
   fun <- "predict"
   if (is.null(newdata)) abort_arg(fun, "newx", "given: a fit keeps no copy of its data", "NULL")
-  source <- mmash_source(newdata, fun, object$input)
+  settings <- utils::modifyList(object$input, list(arg = "newx", least = 1))
+  if (!is.null(missing_x)) {
+    settings$missing_x <- check_choice(missing_x, c("error", "mean"), fun, "missing_x")
+  }
+  source <- mmash_source(newdata, fun, settings)
   effects <- object$estimate$coefficients
-  if (source$cols != nrow(effects) - 1) {
-    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", nrow(effects) - 1),
-              sprintf("%d", source$cols))
-  }
-  known <- rownames(effects)[-1]
-  if (!is.null(source$variants) && !is.null(object$data_info$dimnames) &&
-        !identical(source$variants, known)) {
-    abort_arg(fun, "newx", "of the variants of the fit, in their order", "other names")
-  }
-  out <- source_product(source, effects[-1, , drop = FALSE])
+  out <- source_product(source, effects[1 + match_variants(object, source, fun), , drop = FALSE])
   out <- sweep(out, 2, effects[1, ], "+") + covariate_part(object, covariates, nrow(out))
   dimnames(out) <- list(source$samples, colnames(effects))
   out
+}
+
+# Which variant of the fit each column is: by name where both have names, else in their order.
+match_variants <- function(fit, source, fun) {
+  known <- rownames(fit$estimate$coefficients)[-1]
+  if (source$cols != length(known)) {
+    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", length(known)),
+              sprintf("%d", source$cols))
+  }
+  named <- !is.null(source$variants) && !is.null(fit$data_info$dimnames[[2]])
+  if (!named || identical(source$variants, known)) return(seq_along(known))
+  at <- match(source$variants, known)
+  if (anyNA(at) || anyDuplicated(at)) {
+    abort_arg(fun, "newx", "of the variants of the fit",
+              if (anyNA(at)) sprintf("\"%s\"", source$variants[is.na(at)][1]) else "a name twice",
+              "unname() if only their names differ")
+  }
+  at
 }
 
 covariate_part <- function(fit, covariates, rows) {

@@ -59,7 +59,8 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
   fun <- "mmash_genes"
   seed <- resolve_seed(seed, fun)
   settings <- list(missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
-                   allele = check_choice(allele, c("second", "first"), fun, "allele"))
+                   allele = check_choice(allele, c("second", "first"), fun, "allele"),
+                   arg = "genotypes")
   source <- window_source(genotypes, fun, settings)
   genes <- check_expression(expression, fun)
   shared <- list(source = source, genes = genes, seed = seed, missing_x = settings$missing_x,

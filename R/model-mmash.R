@@ -136,14 +136,17 @@ mmash_data <- function(x, y, covariates, settings) {
     }
     return(list(input = mmash_gram(source, settings$standardize), source = source,
                 order = seq_len(source$cols), conditions = colnames(source$stats$XtY),
-                info = describe_data(x, c(source$rows, source$cols))))
+                info = describe_data(x, c(source$rows, source$cols),
+                                     list(NULL, source$variants))))
   }
   if (is.null(y)) abort_arg("mmash", "y", "a numeric matrix samples x conditions", "NULL")
   y <- mmash_response(y, source, "mmash")
   covariates <- mmash_covariates(covariates, source, "mmash")
   input <- mmash_individual(source, y, covariates, settings$standardize, order)
   list(input = input, source = source, order = order, conditions = colnames(y), y = y,
-       covariates = covariates, info = describe_data(list(x, y), c(source$rows, source$cols)))
+       covariates = covariates,
+       info = describe_data(list(x, y), c(source$rows, source$cols),
+                            list(source$samples, source$variants)))
 }
 
 mmash_order <- function(order, size, control) {
