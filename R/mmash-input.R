@@ -125,8 +125,9 @@ mmash_check_gaps <- function(missing, fun, settings) {
 }
 
 fits_byte <- function(x) {
-  known <- x[!is.na(x)]
-  all(known == round(known) & abs(known) <= 127)
+  ends <- suppressWarnings(range(x, na.rm = TRUE)) # of nothing: Inf, -Inf
+  if (ends[1] > ends[2]) return(TRUE)
+  all(abs(ends) <= 127) && (is.integer(x) || all(x == round(x), na.rm = TRUE))
 }
 
 impute_column_means <- function(x) {
