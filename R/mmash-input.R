@@ -38,7 +38,7 @@ mmash_source.matrix <- function(x, fun, settings = list()) {
   missing <- sum(is.na(x))
   mmash_check_gaps(missing, fun, settings)
   bytes <- identical(settings$storage, "int8") ||
-    (is.null(settings$storage) && is.integer(x) && fits_byte(x))
+    (is.null(settings$storage) && (is.integer(x) || missing > 0) && fits_byte(x))
   if (bytes && !fits_byte(x)) {
     abort_x(fun, settings, "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
               "storage = \"double\"")

@@ -23,7 +23,7 @@ bench_wanted="fastglmpca flexCWM"
 lint_needed="lintr"
 document_needed="roxygen2 knitr rmarkdown"
 bioconductor="S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel
-  glmGamPoi snpStats BiocStyle"
+  glmGamPoi snpStats BiocStyle VariantAnnotation GenomicRanges IRanges Rsamtools"
 not_in_debian="fastglmpca flexCWM"
 
 say() { echo "setup: $*" >&2; }
