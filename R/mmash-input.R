@@ -80,7 +80,9 @@ mmash_source.DelayedMatrix <- function(x, fun, settings = list()) {
 mmash_source.character <- function(x, fun, settings = list()) {
   if (!is_scalar(x)) abort_x(fun, settings, "the path of one file", describe_value(x))
   if (grepl("\\.vcf(\\.b?gz)?$", x, ignore.case = TRUE)) {
-    if (!file.exists(x)) abort_x(fun, settings, "a VCF file", sprintf("\"%s\", which is not there", x))
+    if (!file.exists(x)) {
+      abort_x(fun, settings, "a VCF file", sprintf("\"%s\", which is not there", x))
+    }
     return(vcf_source(x, fun, settings))
   }
   other <- regmatches(x, regexpr("[.](bgen|pgen|bcf|ped|gds)$", x, ignore.case = TRUE))

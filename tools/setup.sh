@@ -16,7 +16,7 @@ run_wanted="susieR MASS mixtools"
 test_needed="testthat"
 test_wanted="numDeriv posterior loo mclust flexmix MASS vdiffr mixsqp mixtools susieR batchtools
   S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel glmGamPoi
-  snpStats"
+  snpStats VariantAnnotation GenomicRanges Rsamtools"
 check_needed="knitr rmarkdown"
 check_wanted="BiocStyle"
 bench_wanted="fastglmpca flexCWM"
