@@ -9,8 +9,10 @@
 #'
 #' @param x,object A fit of [mmash()].
 #' @param variant Name or number of a variant.
-#' @param newx,newdata Genotypes in any form that [mmash()] takes.
+#' @param newx,newdata Genotypes in any form that [mmash()] takes, from one sample on. Columns are
+#'   found by the names of the variants where the fit and they have names.
 #' @param covariates Covariates of the new samples, when the fit had some.
+#' @param missing_x As in [mmash()]. Default: as in the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
 #' @param type What to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
@@ -50,38 +52,69 @@ coef.mmash <- function(object, ...) object$estimate$coefficients
 
 #' @export
 fitted.mmash <- function(object, ...) {
-  object$fitted %||% abort("fitted", "a fit to sufficient statistics has no samples",
-                           "; try predict(fit, newx)")
+  no_samples(object, "fitted")
+  object$fitted
 }
 
 #' @rdname lfsr
 #' @export
 residuals.mmash <- function(object, data = NULL, ...) {
+  no_samples(object, "residuals")
   data <- data %||% tryCatch(eval(object$call$y, parent.frame()), error = function(e) NULL)
   if (is.null(data)) abort("residuals", "'data' must be given: the responses of the fit")
-  mmash_response_matrix(data, "residuals") - fitted(object)
+  fit_responses(object, data, "residuals") - fitted(object)
+}
+
+# The responses of the fit, as a matrix of the size of the fitted values.
+fit_responses <- function(fit, data, fun) {
+  no_samples(fit, fun)
+  y <- mmash_response_matrix(data, fun, "data")
+  if (!identical(dim(y), dim(fit$fitted))) {
+    abort_arg(fun, "data", "the responses of the fit", describe_value(data))
+  }
+  y
+}
+
+no_samples <- function(fit, fun) {
+  if (is.null(fit$fitted)) {
+    abort(fun, "a fit to sufficient statistics has no samples", "; try predict(fit, newx)")
+  }
 }
 
 #' @rdname lfsr
 #' @export
-predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx, ...) {
+predict.mmash <- function(object, newx = NULL, covariates = NULL, missing_x = NULL,
+                          newdata = newx, ...) {
   fun <- "predict"
   if (is.null(newdata)) abort_arg(fun, "newx", "given: a fit keeps no copy of its data", "NULL")
-  source <- mmash_source(newdata, fun, object$input)
+  settings <- utils::modifyList(object$input, list(arg = "newx", least = 1))
+  if (!is.null(missing_x)) {
+    settings$missing_x <- check_choice(missing_x, c("error", "mean"), fun, "missing_x")
+  }
+  source <- mmash_source(newdata, fun, settings)
   effects <- object$estimate$coefficients
-  if (source$cols != nrow(effects) - 1) {
-    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", nrow(effects) - 1),
-              sprintf("%d", source$cols))
-  }
-  known <- rownames(effects)[-1]
-  if (!is.null(source$variants) && !is.null(object$data_info$dimnames) &&
-        !identical(source$variants, known)) {
-    abort_arg(fun, "newx", "of the variants of the fit, in their order", "other names")
-  }
-  out <- source_product(source, effects[-1, , drop = FALSE])
+  out <- source_product(source, effects[1 + match_variants(object, source, fun), , drop = FALSE])
   out <- sweep(out, 2, effects[1, ], "+") + covariate_part(object, covariates, nrow(out))
   dimnames(out) <- list(source$samples, colnames(effects))
   out
+}
+
+# Which variant of the fit each column is: by name where both have names, else in their order.
+match_variants <- function(fit, source, fun) {
+  known <- rownames(fit$estimate$coefficients)[-1]
+  if (source$cols != length(known)) {
+    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", length(known)),
+              sprintf("%d", source$cols))
+  }
+  named <- !is.null(source$variants) && !is.null(fit$data_info$dimnames[[2]])
+  if (!named || identical(source$variants, known)) return(seq_along(known))
+  at <- match(source$variants, known)
+  if (anyNA(at) || anyDuplicated(at)) {
+    abort_arg(fun, "newx", "of the variants of the fit",
+              if (anyNA(at)) sprintf("\"%s\"", source$variants[is.na(at)][1]) else "a name twice",
+              "unname() if only their names differ")
+  }
+  at
 }
 
 covariate_part <- function(fit, covariates, rows) {
@@ -176,6 +209,7 @@ effect_precision <- function(fit, p) {
 #' @export
 simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
+  no_samples(object, "simulate")
   draw <- function() {
     mean <- fitted(object)
     lapply(seq_len(nsim), function(i) {
@@ -188,10 +222,7 @@ simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
 #' @export
 augment.mmash <- function(x, data, ...) {
   if (missing(data)) abort("augment", "'data' must be given: the responses of the fit")
-  y <- mmash_response_matrix(data, "augment")
-  if (!identical(dim(y), dim(fitted(x)))) {
-    abort_arg("augment", "data", "the responses of the fit", describe_value(y))
-  }
+  y <- fit_responses(x, data, "augment")
   samples <- rownames(y) %||% seq_len(nrow(y))
   data.frame(sample = rep(samples, ncol(y)), condition = rep(colnames(y), each = nrow(y)),
              y = as.vector(y), .fitted = as.vector(fitted(x)),
@@ -217,6 +248,7 @@ describe_fit.mmash <- function(fit) {
   top <- utils::head(weights[weights > 0.001], 4)
   kind <- switch(fit$residual$kind, fixed = "given", diagonal = "diagonal", full = "full",
                  low_rank = sprintf("low rank (%s)", fit$rank))
+  if (fit$method == "em" && kind != "given") kind <- paste0("that of the responses, ", kind)
   c(sprintf("%g samples, %d variants, %d conditions; residual covariance: %s", fit$nobs, size[1],
             size[2], kind),
     sprintf("weights: %s", toString(sprintf("%s %.3g", names(top), top))),
@@ -224,7 +256,10 @@ describe_fit.mmash <- function(fit) {
             sum(rowSums(lfsr(fit) < 0.05) > 0)),
     if (length(fit$signals) > 0) sprintf("%d signals; see credible_sets(fit)",
                                          length(fit$signals)),
-    if (fit$method == "em") "variants were taken one at a time: see ?mmash for what that means")
+    if (fit$method == "em") {
+      c("each variant was taken alone, as in an association scan: correlated variants share an",
+        "effect, and fitted values add all of them up; method = \"vb\" takes them together")
+    })
 }
 
 #' @export

@@ -6,30 +6,44 @@
 #' a sample of genes and then kept, so that a gene borrows strength from all others; the residual
 #' covariance is each gene's own.
 #'
-#' @param expression Responses: a named list with a samples x conditions matrix per gene, or an
-#'   array samples x conditions x genes.
-#' @param genotypes As `x` of [mmash()], all variants together.
-#' @param windows The variants of each gene: a named list of column numbers or variant names, or a
-#'   data frame `gene, first, last` (column numbers).
+#' A gene that cannot be fitted does not stop the others: it is a row of `glance()` whose `status`
+#' says why.
+#'
+#' @param expression Responses: a named list with a samples x conditions matrix per gene; an array
+#'   samples x conditions x genes; or a SummarizedExperiment genes x samples with one assay per
+#'   condition.
+#' @param genotypes As `x` of [mmash()], all variants together. A `.bed` file is read window by
+#'   window where the gene is fitted, a DelayedMatrix window by window.
+#' @param windows The variants of each gene: a named list of column numbers or variant names; a data
+#'   frame `gene, first, last` (column numbers); or a data frame `gene, chr, start, end`, or a named
+#'   GRanges, in base pairs with both ends included (a leading "chr" is ignored). Rows of one gene
+#'   add up.
+#' @param positions Where the variants are, for windows in base pairs: a data frame `chr, pos` or a
+#'   GRanges in the order of the variants. Default: as the `.bim` or the VCF file says.
 #' @param prior From [mash_prior()]. Default: canonical matrices and a grid from the sampled genes.
 #' @param learn Number of genes over which the weights are learned, chosen at random. Default 50;
 #'   0 keeps the weights of `prior`.
-#' @param rounds Passes over these genes. Default 5.
+#' @param rounds Passes over these genes. Default 5. Without weights in `prior` the first one tries
+#'   three weights of the null.
 #' @param residual,covariates,penalty,standardize,missing_x,allele,control As in [mmash()].
 #' @param lfsr_below,pip_above A variant is reported with an effect of lfsr below the one or a
 #'   probability above the other, or when it is in a credible set. Defaults 0.05 and 0.1.
-#' @param folder A folder where the result of each gene is kept as it is made. Called again with
-#'   the same data and settings, `mmash_genes()` goes on where it was stopped. Default: nothing is
-#'   kept.
+#' @param folder A folder where the weights of each round and the result of each gene are kept as
+#'   they are made. Called again with the same data and settings, `mmash_genes()` goes on where it
+#'   was stopped, however that happened. Default: nothing is kept.
 #' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
-#' @param BPPARAM A BiocParallel back end over the genes; `NULL` (default): one after the other.
+#' @param BPPARAM A BiocParallel back end over the genes; `NULL` (default): one after the other. The
+#'   answer does not depend on it.
+#' @param verbose Show progress? Default `interactive()`.
 #' @return An object of class `mmash_genes`: `tidy()` gives one row per gene, variant and condition
 #'   reported (`gene, variant, condition, term, estimate, std.error, prob_positive, prob_negative,
-#'   lfsr, pip, set`), `glance()` one row per gene with its `status` (`"ok"`, `"not_converged"` or
-#'   the message of the error that met it; the others go on), and the fields are `weights`,
-#'   `prior`, `results`, `units`.
-#' @section Errors: genes without a window, windows outside the genotypes, responses with another
-#'   number of samples.
+#'   lfsr, pip, set`), `glance()` one row per gene with its `status` (`"ok"`, how a fit ended that
+#'   did not converge, such as `"max_iterations"`, or the message of the error that met it), and the
+#'   fields are `weights`, `prior`, `results`, `units`.
+#' @section Errors: genes without a window, windows outside the genotypes, windows in base pairs
+#'   without positions. A window in base pairs without a variant, responses with another number of
+#'   samples and whatever else [mmash()] refuses are the status of that gene; a warning says so when
+#'   no gene at all could be fitted.
 #' @examples
 #' set.seed(1)
 #' X <- matrix(rbinom(6000, 2, .3), 100)
@@ -41,71 +55,58 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
                         residual = "full", covariates = NULL, penalty = 10, standardize = FALSE,
                         missing_x = c("error", "mean"), allele = c("second", "first"),
                         control = NULL, lfsr_below = 0.05, pip_above = 0.1, folder = NULL,
-                        seed = NULL, BPPARAM = NULL) {
+                        seed = NULL, BPPARAM = NULL, positions = NULL, verbose = interactive()) {
   fun <- "mmash_genes"
   seed <- resolve_seed(seed, fun)
   settings <- list(missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
-                   allele = check_choice(allele, c("second", "first"), fun, "allele"))
-  source <- mmash_source(genotypes, fun, settings)
-  genes <- check_expression(expression, source, fun)
-  windows <- check_windows(windows, names(genes), source, fun)
-  shared <- list(source = source, genes = genes, windows = windows, seed = seed,
+                   allele = check_choice(allele, c("second", "first"), fun, "allele"),
+                   arg = "genotypes")
+  source <- window_source(genotypes, fun, settings)
+  genes <- check_expression(expression, fun)
+  shared <- list(source = source, genes = genes, seed = seed, missing_x = settings$missing_x,
+                 windows = check_windows(windows, names(genes), source, positions, fun),
                  arguments = list(residual = residual, covariates = covariates, penalty = penalty,
                                   standardize = standardize, control = control),
                  report = c(lfsr = check_number(lfsr_below, fun, "lfsr_below", 0, 1),
-                            pip = check_number(pip_above, fun, "pip_above", 0, 1)))
+                            pip = check_number(pip_above, fun, "pip_above", 0, 1)),
+                 folder = check_folder(folder, fun), BPPARAM = resolve_bpparam(BPPARAM, fun),
+                 verbose = check_flag(verbose, fun, "verbose"))
   shared$prior <- genes_prior(shared, prior, check_count(learn, fun, "learn", 0),
-                              check_count(rounds, fun, "rounds"), BPPARAM, fun)
-  shared$folder <- check_folder(folder, fun)
-  shared$key <- rlang::hash(list(shared$prior, shared$arguments, shared$report, seed))
-  parts <- over_tasks(names(genes), function(gene) gene_result(gene, shared), BPPARAM, fun)
-  new_mmash_genes(parts, names(genes), shared)
+                              check_count(rounds, fun, "rounds"), fun)
+  shared$key <- rlang::hash(list(shared$prior, shared$arguments, shared$report, seed,
+                                 shared$missing_x))
+  new_mmash_genes(over_genes(names(genes), shared, gene_result, "genes"), names(genes), shared)
 }
 
-check_expression <- function(expression, source, fun) {
+# A named list with what is given for each gene; what is wrong with one is found when it is fitted.
+check_expression <- function(expression, fun) {
+  if (is_se(expression)) expression <- assays_by_gene(expression, fun)
   if (is.numeric(expression) && length(dim(expression)) == 3) {
     labels <- dimnames(expression)[[3]] %||% paste0("gene", seq_len(dim(expression)[3]))
     expression <- stats::setNames(lapply(seq_along(labels), function(g) {
       matrix(expression[, , g], nrow(expression), dimnames = dimnames(expression)[1:2])
     }), labels)
   }
-  if (!is.list(expression) || length(expression) == 0 || is.null(names(expression)) ||
-        anyDuplicated(names(expression))) {
-    abort_arg(fun, "expression", "a named list of matrices, or an array",
+  named <- is.list(expression) && length(expression) > 0 && !is.null(names(expression)) &&
+    all(nzchar(names(expression))) && !anyDuplicated(names(expression))
+  if (!named || is.data.frame(expression)) {
+    abort_arg(fun, "expression", "a named list of matrices, or an array, no name twice",
               describe_value(expression))
-  }
-  for (gene in names(expression)) {
-    y <- mmash_response_matrix(expression[[gene]], fun)
-    if (nrow(y) != source$rows) {
-      abort_arg(fun, "expression", sprintf("of the %d samples of 'genotypes'", source$rows),
-                sprintf("%d in gene %s", nrow(y), gene))
-    }
-    expression[[gene]] <- y
   }
   expression
 }
 
-# A list of column numbers for every gene.
-check_windows <- function(windows, genes, source, fun) {
-  if (is.data.frame(windows)) {
-    if (!all(c("gene", "first", "last") %in% names(windows))) {
-      abort_arg(fun, "windows", "a list, or a data frame with gene, first, last",
-                toString(names(windows)))
-    }
-    windows <- stats::setNames(Map(seq, windows$first, windows$last), windows$gene)
+# samples x conditions x genes of an experiment whose assays are the conditions.
+assays_by_gene <- function(se, fun) {
+  check_installed("SummarizedExperiment", fun, "a SummarizedExperiment")
+  parts <- lapply(as.list(SummarizedExperiment::assays(se)), as.matrix)
+  if (length(parts) == 0 || nrow(se) == 0) {
+    abort_arg(fun, "expression", "an experiment with assays and genes", "none")
   }
-  lost <- setdiff(genes, names(windows))
-  if (length(lost) > 0) {
-    abort_arg(fun, "windows", "given for every gene", sprintf("none for %s", lost[1]))
-  }
-  lapply(windows[genes], function(at) {
-    if (is.character(at)) at <- match(at, source$variants)
-    if (length(at) == 0 || anyNA(at) || any(at < 1 | at > source$cols)) {
-      abort_arg(fun, "windows", sprintf("variants of 'genotypes' (1 to %d)", source$cols),
-                "others, or none")
-    }
-    as.integer(at)
-  })
+  conditions <- SummarizedExperiment::assayNames(se) %||% paste0("condition", seq_along(parts))
+  stacked <- array(unlist(parts, use.names = FALSE), c(dim(se), length(parts)),
+                   list(distinct_names(rownames(se)), colnames(se), conditions))
+  aperm(stacked, c(2, 3, 1))
 }
 
 check_folder <- function(folder, fun) {
@@ -113,8 +114,44 @@ check_folder <- function(folder, fun) {
   if (!is.character(folder) || !is_scalar(folder)) {
     abort_arg(fun, "folder", "the path of a folder", describe_value(folder))
   }
-  dir.create(folder, showWarnings = FALSE, recursive = TRUE)
+  if (!dir.exists(folder) && !dir.create(folder, showWarnings = FALSE, recursive = TRUE)) {
+    abort_arg(fun, "folder", "a folder that exists or can be made", describe_value(folder))
+  }
   normalizePath(folder)
+}
+
+# ---- one gene after the other, here or on workers -----------------------------------------------
+
+# task(item, common) of each gene, in their order. A worker is sent the one window it needs, or,
+# of a .bed file, nothing but its path.
+over_genes <- function(genes, shared, task, label) {
+  common <- shared[c("arguments", "prior", "seed", "missing_x", "report", "folder", "key")]
+  if (shared$source$kind == "bed") common$source <- shared$source
+  bar <- if (shared$verbose) progress_bar(label, length(genes))
+  sent <- 0L
+  following <- function() {
+    if (sent >= length(genes)) return(NULL)
+    if (!is.null(bar)) bar(sent, length(genes), NA)
+    sent <<- sent + 1L
+    gene_item(genes[sent], shared)
+  }
+  if (is.null(shared$BPPARAM)) return(lapply(genes, function(gene) task(following(), common)))
+  BiocParallel::bpiterate(following, task, common = common, BPPARAM = shared$BPPARAM)
+}
+
+gene_item <- function(gene, shared) {
+  at <- shared$windows[[gene]]
+  item <- list(gene = gene, y = shared$genes[[gene]], at = at)
+  if (shared$source$kind != "bed" && length(at) > 0) {
+    item$x <- tryCatch(window_genotypes(shared$source, at), error = identity)
+  }
+  item
+}
+
+item_genotypes <- function(item, common) {
+  if (length(item$at) == 0) stop("no variant is in its window", call. = FALSE)
+  if (inherits(item$x, "error")) stop(item$x)
+  item$x %||% window_genotypes(common$source, item$at)
 }
 
 # The genotypes of one window as a matrix.
@@ -122,8 +159,9 @@ window_genotypes <- function(source, at) {
   names <- list(source$samples, (source$variants %||% paste0("variant", seq_len(source$cols)))[at])
   if (source$kind %in% c("dense", "int8")) {
     x <- source$x[, at, drop = FALSE]
-  } else if (source$kind == "sparse") {
+  } else if (source$kind %in% c("sparse", "delayed")) {
     x <- as.matrix(source$x[, at, drop = FALSE])
+    if (fits_byte(x)) storage.mode(x) <- "integer"
   } else {
     x <- mmash_read(source, at - 1L)
     x[is.nan(x)] <- NA
@@ -132,93 +170,145 @@ window_genotypes <- function(source, at) {
   x
 }
 
-fit_gene <- function(gene, shared, prior, ...) {
-  x <- window_genotypes(shared$source, shared$windows[[gene]])
-  suppressWarnings(do.call(mmash, c(list(x, shared$genes[[gene]], prior = prior),
-                                    shared$arguments,
-                                    list(missing_x = "mean", seed = shared$seed, threads = 1,
-                                         verbose = FALSE, ...))))
+fit_gene <- function(item, x, common, ...) {
+  suppressWarnings(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
+                                    list(missing_x = common$missing_x, seed = common$seed,
+                                         threads = 1, verbose = FALSE, ...))))
 }
 
 # ---- shared weights -----------------------------------------------------------------------------
 
-genes_prior <- function(shared, prior, learn, rounds, BPPARAM, fun) {
-  genes <- names(shared$genes)
+genes_prior <- function(shared, prior, learn, rounds, fun) {
+  genes <- names(shared$genes)[lengths(shared$windows) > 0]
   count <- min(learn, length(genes))
-  sampled <- if (count > 0) with_seed_of(shared$seed, sort(sample.int(length(genes), count)))
-  if (is.null(prior)) prior <- pooled_prior(shared, genes[if (count > 0) sampled else 1])
+  sampled <- genes[if (count > 0) with_seed_of(shared$seed, sort(sample.int(length(genes), count)))]
+  prior <- prior %||% pooled_prior(shared, if (count > 0) sampled else utils::head(genes, 1), fun)
   if (!inherits(prior, "mash_prior")) {
     abort_arg(fun, "prior", "made by mash_prior()", describe_value(prior))
   }
-  parts <- length(prior_components(prior))
-  if (is.null(prior$weights)) {
-    prior$weights <- stats::setNames(rep(1 / parts, parts), prior_components(prior))
-  }
-  for (round in seq_len(if (count > 0) rounds else 0)) {
-    counts <- over_tasks(genes[sampled], function(gene) gene_counts(gene, shared, prior), BPPARAM,
-                         fun)
-    prior$weights[] <- pooled_weights(counts, prior, shared$arguments$penalty)
-  }
+  if (count > 0) return(learn_weights(prior, sampled, rounds, shared))
+  prior$weights <- prior$weights %||% start_weights(prior)[[1]]
   prior
 }
 
+# Rounds over the sampled genes: fits with the weights as they are, then weights from the fits. The
+# first round tries several weights of the null, for from a small one it would take many rounds to
+# tell it from the smallest scales.
+learn_weights <- function(prior, genes, rounds, shared) {
+  file <- if (!is.null(shared$folder)) weights_file(prior, genes, shared)
+  kept <- read_result(file)
+  for (round in seq_len(rounds)) {
+    if (round <= length(kept)) next
+    tries <- if (round > 1) kept[round - 1] else start_weights(prior)
+    kept[[round]] <- next_weights(tries, prior, genes, shared, sprintf("weights, round %d", round))
+    save_result(kept, file)
+  }
+  prior$weights <- kept[[rounds]]
+  prior
+}
+
+start_weights <- function(prior) {
+  if (!is.null(prior$weights)) return(list(prior$weights))
+  labels <- prior_components(prior)
+  others <- length(labels) - prior$null
+  lapply(if (prior$null) c(.99, .9, .999) else 0, function(null) {
+    stats::setNames(c(if (prior$null) null, rep((1 - null) / others, others)), labels)
+  })
+}
+
+# What the best of several weights (by the bounds of all genes) become.
+next_weights <- function(tries, prior, genes, shared, label) {
+  penalty <- shared$arguments$penalty
+  tried <- lapply(tries, function(weights) {
+    shared$prior <- prior
+    shared$prior$weights <- weights
+    parts <- Filter(Negate(is.null), over_genes(genes, shared, gene_counts, label))
+    if (length(parts) == 0) return(list(bound = -Inf, weights = weights))
+    bound <- sum(vapply(parts, `[[`, 0, "bound"))
+    if (prior$null) bound <- bound + (penalty - 1) * log(weights[[1]])
+    count <- Reduce(`+`, lapply(parts, `[[`, "alpha"))
+    if (prior$null) count[1] <- count[1] + penalty - 1
+    weights[] <- count / sum(count)
+    list(bound = bound, weights = weights)
+  })
+  tried[[which.max(vapply(tried, `[[`, 0, "bound"))]]$weights
+}
+
+weights_file <- function(prior, genes, shared) {
+  data <- lapply(genes, function(gene) {
+    item <- gene_item(gene, shared)
+    rlang::hash(list(item$y, tryCatch(item_genotypes(item, shared), error = conditionMessage)))
+  })
+  hash <- rlang::hash(list(prior, data, genes, shared$arguments, shared$seed, shared$missing_x))
+  file.path(shared$folder, paste0("weights-", hash, ".rds"))
+}
+
 # One grid for all genes, from the effects of the sampled ones.
-pooled_prior <- function(shared, genes) {
+pooled_prior <- function(shared, genes, fun) {
   effects <- lapply(genes, function(gene) {
-    x <- window_genotypes(shared$source, shared$windows[[gene]])
-    tryCatch(prior_effects(shared$genes[[gene]], x, shared$arguments$standardize,
-                           shared$arguments$covariates, "mean", "second", "mmash_genes"),
-             error = function(e) conditionMessage(e))
+    item <- gene_item(gene, shared)
+    tryCatch(prior_effects(item$y, item_genotypes(item, shared), shared$arguments$standardize,
+                           shared$arguments$covariates, shared$missing_x, "second", fun),
+             error = conditionMessage)
   })
   failed <- vapply(effects, is.character, NA)
-  if (all(failed)) abort("mmash_genes", "no gene gives a prior; the first says: ", effects[[1]])
-  effects <- effects[!failed]
+  if (all(failed)) {
+    abort(fun, "no gene gives a prior; the first says: ",
+          if (length(effects) > 0) effects[[1]] else "no variant is in its window")
+  }
+  sizes <- vapply(effects[!failed], function(e) ncol(e$bhat), 0L)
+  usual <- as.integer(names(which.max(table(sizes))))
+  effects <- effects[!failed][sizes == usual]
   all <- list(bhat = do.call(rbind, lapply(effects, `[[`, "bhat")),
               shat = do.call(rbind, lapply(effects, `[[`, "shat")))
-  new_mash_prior(canonical_matrices(colnames(shared$genes[[1]])), data_grid(all), TRUE, NULL,
+  conditions <- colnames(all$bhat) %||% paste0("condition", seq_len(usual))
+  new_mash_prior(canonical_matrices(conditions), data_grid(all), TRUE, NULL,
                  shared$arguments$standardize)
 }
 
-# How many variants of a gene belong to each component, in expectation; NULL when it cannot be
-# fitted.
-gene_counts <- function(gene, shared, prior) {
-  tryCatch(fit_gene(gene, shared, prior, update = "residual")$state$progress$memory$alpha,
-           error = function(e) NULL)
-}
-
-pooled_weights <- function(counts, prior, penalty) {
-  total <- Reduce(`+`, Filter(Negate(is.null), counts))
-  if (is.null(total)) return(prior$weights)
-  if (prior$null) total[1] <- total[1] + penalty - 1
-  total / sum(total)
+# How many variants of a gene belong to each component, in expectation, and its bound; NULL when
+# it cannot be fitted.
+gene_counts <- function(item, common) {
+  tryCatch({
+    fit <- fit_gene(item, item_genotypes(item, common), common, update = "residual")
+    list(alpha = fit$state$progress$memory$alpha, bound = utils::tail(fit$objective$value, 1))
+  }, error = function(e) NULL)
 }
 
 # ---- one gene -----------------------------------------------------------------------------------
 
-gene_result <- function(gene, shared) {
-  file <- gene_file(gene, shared)
-  if (!is.null(file) && file.exists(file)) {
-    kept <- tryCatch(readRDS(file), error = function(e) NULL)
-    if (!is.null(kept)) return(kept)
-  }
+gene_result <- function(item, common) {
+  gene <- item$gene
+  file <- NULL
   out <- tryCatch({
-    fit <- fit_gene(gene, shared, shared$prior, update = "residual")
-    list(unit = gene_unit(gene, fit), results = gene_table(gene, fit, shared$report))
+    x <- item_genotypes(item, common)
+    file <- gene_file(item, x, common)
+    kept <- read_result(file)
+    if (!is.null(kept)) return(kept)
+    fit <- fit_gene(item, x, common, update = "residual")
+    list(unit = gene_unit(gene, fit), results = gene_table(gene, fit, common$report))
   }, error = function(e) list(unit = failed_unit(gene, conditionMessage(e)), results = NULL))
-  if (!is.null(file)) {
-    beside <- paste0(file, ".part")
-    saveRDS(out, beside)
-    file.rename(beside, file)
-  }
+  save_result(out, file)
   out
 }
 
 # The name of the file says which gene, and by its hash with which data and settings.
-gene_file <- function(gene, shared) {
-  if (is.null(shared$folder)) return(NULL)
-  x <- window_genotypes(shared$source, shared$windows[[gene]])
-  hash <- rlang::hash(list(shared$key, gene, shared$genes[[gene]], x))
-  file.path(shared$folder, paste0(gsub("[^A-Za-z0-9._-]", "_", gene), "-", hash, ".rds"))
+gene_file <- function(item, x, common) {
+  if (is.null(common$folder)) return(NULL)
+  hash <- rlang::hash(list(common$key, item$gene, item$y, x))
+  file.path(common$folder, paste0(gsub("[^A-Za-z0-9._-]", "_", item$gene), "-", hash, ".rds"))
+}
+
+read_result <- function(file) {
+  if (!is.null(file) && file.exists(file)) tryCatch(readRDS(file), error = function(e) NULL)
+}
+
+# Written beside, then renamed: whoever is killed leaves a whole file or none.
+save_result <- function(value, file) {
+  if (is.null(file)) return(invisible())
+  beside <- sprintf("%s.%d.part", file, Sys.getpid())
+  saveRDS(value, beside)
+  file.rename(beside, file)
 }
 
 gene_unit <- function(gene, fit) {
@@ -254,8 +344,12 @@ new_mmash_genes <- function(parts, genes, shared) {
   }))
   units$status <- ifelse(units$status == "failed", units$message, units$status)
   units$status[units$converged] <- "ok"
+  if (all(vapply(parts, function(part) is.null(part$results), NA))) {
+    warning("mmash_genes: no gene could be fitted; the first says: ", units$status[1],
+            call. = FALSE)
+  }
   results <- do.call(rbind, lapply(parts, `[[`, "results"))
-  rownames(results) <- NULL
+  if (!is.null(results)) rownames(results) <- NULL
   structure(list(results = results, units = units[setdiff(names(units), "message")],
                  weights = shared$prior$weights, prior = shared$prior, seed = shared$seed),
             class = "mmash_genes")

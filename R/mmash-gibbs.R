@@ -1,10 +1,6 @@
 # mmash() by Gibbs sampling: chains, their draws, what a fit keeps of them.
 
 mmash_gibbs_run <- function(inputs) {
-  if (inputs$residual$kind == "low_rank") {
-    abort_arg("mmash", "residual", "a matrix, \"full\" or \"diagonal\" for method = \"gibbs\"",
-              "low_rank()", "method = \"vb\"")
-  }
   control <- inputs$control
   saved <- control$resumed$state$state
   start <- if (is.null(saved)) mmash_start(inputs) else saved["chains"]
@@ -16,6 +12,17 @@ mmash_gibbs_run <- function(inputs) {
                      control, control$seed, monitor, inputs$threads)
   seconds <- proc.time()[["elapsed"]] - began
   new_mmash(gibbs_output(out, inputs, keep, variance, seconds), inputs)
+}
+
+# The rank that a variational fit prefers, and chains that keep to it.
+gibbs_auto_rank <- function(inputs) {
+  control <- vb_control(start = inputs$control$start)
+  control$seed <- inputs$control$seed
+  chosen <- mmash_auto_rank(utils::modifyList(inputs, list(method = "vb", control = control)))
+  inputs$residual$rank <- chosen$rank
+  out <- mmash_gibbs_run(inputs)
+  out$candidates <- chosen$candidates
+  out
 }
 
 # Draws of single effects are kept while they stay below max_draws numbers in all.

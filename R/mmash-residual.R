@@ -52,6 +52,28 @@ resolve_residual <- function(residual, conditions, fun) {
   list(kind = residual, rank = 0L)
 }
 
+# A condition that does not vary has no residual variance that could be learned.
+check_varying <- function(input, residual, conditions, fun) {
+  if (residual$kind == "fixed") return(invisible())
+  size <- if (input$kind == "gram") diag(input$cross) else colSums(input$y^2)
+  flat <- which(size <= 1e-20 * input$n * input$center^2 | size <= 0)
+  if (length(flat) > 0) {
+    abort_arg(fun, "y", "varying in every condition, or 'residual' a matrix",
+              sprintf("a constant condition %s", conditions[flat[1]]), "dropping it")
+  }
+}
+
+# Conditions that depend on one another linearly, or more of them than samples, have a singular
+# covariance: chains start from its diagonal, for their prior keeps them from the edge.
+check_start_residual <- function(v, method, fun) {
+  low <- min(eigen(stats::cov2cor(v), symmetric = TRUE, only.values = TRUE)$values)
+  if (low > 1e-10) return(v)
+  if (method == "gibbs") return(diag(diag(v), nrow(v)))
+  abort_arg(fun, "y", "of linearly independent conditions, fewer than the samples",
+            "responses with a singular covariance",
+            "residual = \"diagonal\", low_rank(1) or a matrix, or method = \"gibbs\"")
+}
+
 # Where the residual starts when it is not given: the covariance of the responses.
 start_residual <- function(residual, input) {
   if (!is.null(residual$matrix)) return(residual$matrix)

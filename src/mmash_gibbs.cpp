@@ -51,22 +51,30 @@ MmashGibbs::State pooled(const std::vector<GibbsChain>& chains) {
   return all;
 }
 
+// What the draws say of each effect. A SNP without variation is never visited: it keeps its prior.
+void summarise_draws(const Mmash& model, const MmashGibbs::State& all, mmash::EffectSummaries& s) {
+  for (Index p = 0; p < model.cols(); ++p) {
+    if (model.design().square(p) <= 0.0) continue;
+    const VectorXd mean = all.sum.col(p) / all.kept;
+    const VectorXd square = all.square.col(p) / all.kept;
+    s.sd.col(p) = (square - mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
+    s.positive.col(p) = all.positive.col(p) / all.kept;
+    s.negative.col(p) = all.negative.col(p) / all.kept;
+    s.zero.col(p) = (1.0 - s.positive.col(p).array() - s.negative.col(p).array()).cwiseMax(0.0);
+    if (model.prior().null) s.null[p] = all.null[p] / all.kept;
+  }
+}
+
 // Posterior means and what goes with them; of chains still in warm-up, where the first one stands.
 Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Executor& executor) {
   const MmashGibbs::State all = pooled(chains);
   if (all.kept == 0.0) return mmash_results(model, all.model, executor);
-  const MatrixXd mean = all.sum / all.kept;
   const VectorXd weights = all.weights / all.kept;
   const VectorXd logs = weights.array().log().cwiseMax(mmash::Mixture::kNever);
-  const Mmash::State centre = model.init(mean, logs, all.sigma / all.kept);
+  const Mmash::State centre = model.init(all.sum / all.kept, logs, all.sigma / all.kept);
   Rcpp::List out = mmash_results(model, centre, executor);
-  mmash::EffectSummaries s;
-  s.sd = (all.square / all.kept - mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
-  s.positive = all.positive / all.kept;
-  s.negative = all.negative / all.kept;
-  s.zero = (1.0 - s.positive.array() - s.negative.array()).cwiseMax(0.0);
-  s.null = model.prior().null ? VectorXd(all.null / all.kept)
-                              : VectorXd::Constant(all.null.size(), std::nan(""));
+  mmash::EffectSummaries s = mmash::summarise(model, centre, executor);
+  summarise_draws(model, all, s);
   const Rcpp::List effects = to_list(s, model.design().scale());
   for (const char* name : {"sd", "positive", "negative", "zero", "null"}) out[name] = effects[name];
   out["signals"] = mmash_signals(model, centre, s.null);

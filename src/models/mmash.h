@@ -194,6 +194,12 @@ class Mmash {
   }
 
   MatrixXd residual_cross(const State& s) const;  // R'R
+  // Y - X E(B) also of a marginal fit, whose sweeps leave R alone.
+  MatrixXd final_residual(const State& s) const {
+    MatrixXd out = s.residual;
+    if (options_.marginal) subtract_all(s.mean, out);
+    return out;
+  }
   void update_fixed(State& s) const;
 
   VectorXd updated_weights(const Stats& stats) const {

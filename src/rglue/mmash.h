@@ -57,23 +57,17 @@ inline std::vector<std::int8_t> as_bytes(const Rcpp::RObject& x) {
   return out;
 }
 
-// Compressed columns of small whole numbers.
-inline std::vector<std::int8_t> sparse_bytes(const Rcpp::S4& x) {
+// Compressed columns of small whole numbers, read where R keeps them (the caller holds `x`).
+inline std::shared_ptr<const mmash::Genotypes> sparse_genotypes(const Rcpp::S4& x) {
   const Rcpp::IntegerVector dim = x.slot("Dim");
   const Rcpp::IntegerVector i = x.slot("i");
   const Rcpp::IntegerVector p = x.slot("p");
   const Rcpp::NumericVector value = x.slot("x");
-  std::vector<std::int8_t> out(static_cast<std::size_t>(dim[0]) * dim[1], 0);
-  for (int column = 0; column < dim[1]; ++column) {
-    for (int at = p[column]; at < p[column + 1]; ++at) {
-      out[static_cast<std::size_t>(column) * dim[0] + i[at]] =
-          std::isnan(value[at]) ? std::int8_t(-128) : static_cast<std::int8_t>(value[at]);
-    }
-  }
-  return out;
+  return std::make_shared<mmash::SparseGenotypes>(p.begin(), i.begin(), value.begin(), dim[0],
+                                                  dim[1]);
 }
 
-// Genotypes that are kept in one byte or two bits.
+// Genotypes that are kept in one byte or two bits, or only where they are not 0.
 inline std::shared_ptr<const mmash::Genotypes> mmash_genotypes(const Rcpp::List& input) {
   const Rcpp::RObject x = input["x"];
   const std::string kind = Rcpp::as<std::string>(input["kind"]);
@@ -82,8 +76,8 @@ inline std::shared_ptr<const mmash::Genotypes> mmash_genotypes(const Rcpp::List&
     return mmash::open_bed(Rcpp::as<std::string>(x), samples, Rcpp::as<int>(input["cols"]),
                            Rcpp::as<bool>(input["count_first"]));
   }
-  return std::make_shared<mmash::ByteGenotypes>(
-      kind == "sparse" ? sparse_bytes(Rcpp::S4(x)) : as_bytes(x), samples);
+  if (kind == "sparse") return sparse_genotypes(Rcpp::S4(x));
+  return std::make_shared<mmash::ByteGenotypes>(as_bytes(x), samples);
 }
 
 inline std::shared_ptr<const mmash::Design> mmash_design(const Rcpp::List& input) {
@@ -223,7 +217,7 @@ inline Rcpp::List mmash_results(const Mmash& model, const Mmash::State& state, E
   out["mean"] = to_matrix((state.mean * by.asDiagonal()).transpose());
   out["weights"] = to_vector(state.log_weights.array().exp());
   out["sigma"] = to_matrix(state.sigma);
-  out["residual"] = to_matrix(state.residual.topRows(design.rows()));
+  out["residual"] = to_matrix(model.final_residual(state).topRows(design.rows()));
   out["fixed"] = to_matrix(state.fixed);
   out["covariates"] = to_matrix(design.basis_part() * state.mean.transpose());
   out["center"] = to_vector(design.center());

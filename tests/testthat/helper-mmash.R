@@ -29,3 +29,15 @@ mixed_data <- function(seed = 1, n = 60, p = 15, j = 3, ...) {
 }
 
 tight <- function(...) vb_control(tolerance = 1e-13, max_iterations = 3000, ...)
+
+# A .bed file by hand: bytes of 2-bit codes, first sample in the low bits.
+write_bed <- function(x, stem, magic = c(0x6c, 0x1b, 0x01)) {
+  code <- matrix(c(0L, 2L, 3L)[x + 1], nrow(x))
+  code[is.na(code)] <- 1L
+  code <- rbind(code, matrix(0L, (4 - nrow(x) %% 4) %% 4, ncol(x)))
+  bytes <- colSums(array(code, c(4, nrow(code) / 4, ncol(x))) * c(1, 4, 16, 64))
+  writeBin(as.raw(c(magic, as.vector(bytes))), paste0(stem, ".bed"))
+  writeLines(sprintf("1 %s 0 %d A B", colnames(x), seq_len(ncol(x))), paste0(stem, ".bim"))
+  writeLines(sprintf("%s %s 0 0 0 0", rownames(x), rownames(x)), paste0(stem, ".fam"))
+  paste0(stem, ".bed")
+}

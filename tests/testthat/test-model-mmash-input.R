@@ -8,18 +8,6 @@ small <- function() {
 }
 small_prior <- mash_prior(matrices = list(same = matrix(1, 2, 2), any = diag(2)), grid = c(.2, 1))
 
-# A .bed file by hand: bytes of 2-bit codes, first sample in the low bits.
-write_bed <- function(x, stem, magic = c(0x6c, 0x1b, 0x01)) {
-  code <- matrix(c(0L, 2L, 3L)[x + 1], nrow(x))
-  code[is.na(code)] <- 1L
-  code <- rbind(code, matrix(0L, (4 - nrow(x) %% 4) %% 4, ncol(x)))
-  bytes <- colSums(array(code, c(4, nrow(code) / 4, ncol(x))) * c(1, 4, 16, 64))
-  writeBin(as.raw(c(magic, as.vector(bytes))), paste0(stem, ".bed"))
-  writeLines(sprintf("1 %s 0 %d A B", colnames(x), seq_len(ncol(x))), paste0(stem, ".bim"))
-  writeLines(sprintf("%s %s 0 0 0 0", rownames(x), rownames(x)), paste0(stem, ".fam"))
-  paste0(stem, ".bed")
-}
-
 test_that("a .bed file is the matrix it was made of", {
   d <- small()
   for (n in 37:40) {
@@ -104,6 +92,12 @@ test_that("bad data are named", {
   d <- small()
   fit <- function(x = d$x, y = d$y, prior = small_prior, ...) mmash(x, y, prior, ...)
   expect_error(fit(y = cbind(d$y[, 1], NA)), "'y' must be observed at least twice")
+  expect_error(fit(y = cbind(d$y[, 1], 3)), "'y' must be varying in every condition")
+  expect_error(fit(y = cbind(d$y[, 1], 2 * d$y[, 1])), "linearly independent conditions.*gibbs")
+  expect_error(fit(y = d$x[, 1:2] + 0), "has become singular")
+  expect_error(mash_prior(0 * d$y, X = d$x), "'Y' must be varying")
+  late <- replace(d$y, 3:40, NA)
+  expect_error(mmash(d$x, late), "observed three times in every condition for a default prior")
   expect_error(fit(y = d$y[1:30, ]), "'y' must be one row per sample of 'x' \\(40\\); got 30 rows")
   expect_error(fit(y = replace(d$y, 3, Inf)), "'y' must be finite or NA")
   expect_error(fit(y = "a"), "'y' must be a numeric matrix")
@@ -131,7 +125,6 @@ test_that("bad data are named", {
   expect_error(fit(update = "sigma"), "'update' must be")
   expect_error(fit(update = "residual", method = "em"), "without \"residual\"")
   expect_error(fit(order = c(1, 1, 2, 3, 4, 5)), "'order' must be")
-  expect_error(fit(residual = low_rank(1), method = "gibbs"), "'residual' must be a matrix")
   expect_error(fit(control = vb_control(start = 3)), "'start' must be")
   expect_error(predict(suppressWarnings(fit()), d$x[, 1:3]), "of the 6 variants of the fit; got 3")
   expect_error(predict(suppressWarnings(fit())), "'newx' must be given")
@@ -172,6 +165,87 @@ test_that("bad statistics are named", {
   s <- suff_stats(crossprod(x), crossprod(x, y), crossprod(y), 40)
   expect_error(mmash(s, d$y, small_prior), "left out beside sufficient statistics")
   expect_error(fitted(quiet_mmash(s, prior = small_prior)), "has no samples")
+})
+
+test_that("statistics that cannot be are named", {
+  d <- small()
+  x <- scale(d$x, scale = FALSE)
+  y <- scale(d$y, scale = FALSE)
+  stats <- function(XtX = crossprod(x), XtY = crossprod(x, y), YtY = crossprod(y), n = 40) {
+    suff_stats(XtX, XtY, YtY, n)
+  }
+  expect_error(stats(XtX = -crossprod(x)), "'XtX' must be of a diagonal of at least 0")
+  expect_error(stats(XtX = crossprod(x) + 99 * (1 - diag(6))), "'XtX' must be a matrix of cross-pr")
+  expect_error(stats(XtY = 99 * crossprod(x, y)), "'XtY' must be of the data of 'XtX' and 'YtY'")
+  expect_error(stats(YtY = crossprod(y) + 999 * (1 - diag(2))), "'YtY' must be positive semi-def")
+  expect_error(stats(n = Inf), "'n' must be finite")
+  expect_error(stats(XtX = replace(crossprod(x), 1, NA)), "'XtX' must be .*NA at position 1")
+  turned <- crossprod(x)[6:1, 6:1]
+  expect_error(stats(XtX = turned), "in their order; got \"v6\" beside \"v1\"")
+  z <- array(1, c(6, 2))
+  expect_error(summary_stats(z = z, n = 40, cov_y = diag(2)), "'ld' must be the P x P matrix")
+  expect_error(summary_stats(z = z, ld = diag(6), n = 40), "'cov_y' must be the J x J")
+  expect_error(summary_stats(z = z, ld = diag(6), cov_y = diag(2)), "'n' must be the number")
+  expect_error(summary_stats(z = z, ld = diag(6), n = 40, cov_y = 1 + diag(-.5, 2)),
+               "'cov_y' must be positive semi-definite")
+  flat <- cbind(d$x, flat = 3) # rounding is all that centring leaves of it
+  from <- suff_stats(crossprod(flat), crossprod(flat, d$y), crossprod(d$y), 40, colMeans(flat),
+                     colMeans(d$y))
+  expect_equal(coef(quiet_mmash(from, prior = small_prior)),
+               coef(quiet_mmash(flat, d$y, small_prior)), tolerance = 1e-9)
+})
+
+test_that("every accessor answers or says why not, for every engine and every form of the data", {
+  d <- small()
+  stats <- suff_stats(crossprod(d$x), crossprod(d$x, d$y), crossprod(d$y), 40, colMeans(d$x),
+                      colMeans(d$y))
+  gaps <- replace(d$y, c(3, 70), NA)
+  bed <- write_bed(d$x, tempfile())
+  forms <- list(list(d$x, d$y), list(d$x, gaps), list(bed, d$y), list(stats, NULL))
+  for (form in forms) {
+    for (method in c("em", "vb", "gibbs")) {
+      control <- if (method == "gibbs") gibbs_control(chains = 1, iterations = 60)
+      fit <- quiet_mmash(form[[1]], form[[2]], small_prior, method = method, control = control,
+                         seed = 1)
+      expect_identical(dim(coef(fit)), c(7L, 2L))
+      for (f in list(lfsr, pip, tidy, glance, confint, vcov, objective, autoplot)) {
+        expect_false(is.null(f(fit)))
+      }
+      expect_identical(dim(predict(fit, d$x[1, , drop = FALSE])), c(1L, 2L))
+      if (method == "em") {
+        expect_error(credible_sets(fit), "one at a time")
+        expect_s3_class(logLik(fit), "logLik")
+        expect_match(utils::capture.output(print(fit)), "each variant was taken alone", all = FALSE)
+      } else {
+        expect_s3_class(credible_sets(fit), "data.frame")
+        expect_error(logLik(fit), "has no log likelihood")
+      }
+      if (is.null(form[[2]])) {
+        for (f in list(fitted, residuals, simulate, function(fit) augment(fit, d$y))) {
+          expect_error(f(fit), "a fit to sufficient statistics has no samples")
+        }
+      } else {
+        expect_equal(unname(fitted(fit)), unname(predict(fit, d$x)), tolerance = 1e-10)
+        expect_equal(residuals(fit, form[[2]]), form[[2]] - fitted(fit))
+        expect_error(residuals(fit, d$y[1:5, ]), "'data' must be the responses of the fit")
+        expect_identical(nrow(augment(fit, form[[2]])), 80L)
+        expect_length(simulate(fit, 2, seed = 1), 2)
+      }
+    }
+  }
+})
+
+test_that("new genotypes are found by the names of their variants", {
+  d <- small()
+  fit <- quiet_mmash(d$x, d$y, small_prior, seed = 1)
+  expect_equal(predict(fit, d$x[, 6:1]), predict(fit, d$x), tolerance = 1e-12)
+  expect_equal(unname(predict(fit, unname(d$x))), unname(predict(fit, d$x)))
+  other <- `colnames<-`(d$x, paste0("w", 1:6))
+  expect_error(predict(fit, other), "of the variants of the fit; got \"w1\"; try unname")
+  expect_error(predict(fit, d$x[, c(1, 1:5)]), "a name twice")
+  expect_error(predict(fit, replace(d$x, 1, NA)), "'newx' must be without missing values")
+  expect_false(anyNA(predict(fit, replace(d$x, 1, NA), missing_x = "mean")))
+  expect_error(predict(fit, d$x[0, ]), "'newx' must be a matrix with at least one sample")
 })
 
 test_that("priors are made as they are described", {
@@ -219,45 +293,111 @@ test_that("cross-validation predicts each sample without its fold", {
   expect_identical(again$predictions, cv$predictions)
 })
 
-test_that("genes share weights, go on after a stop and survive a bad one", {
-  set.seed(5)
-  x <- simulate_mmash(150, 60, conditions = 2, causal = 0, genotypes = TRUE)$x
-  genes <- lapply(1:4, function(g) {
-    simulate_mmash(150, 15, conditions = 2, causal = 1, pve = .4, effects = "equal",
-                   x = x[, (g - 1) * 15 + 1:15])$y
-  })
-  names(genes) <- paste0("gene", 1:4)
-  windows <- data.frame(gene = names(genes), first = c(1, 16, 31, 46), last = c(15, 30, 45, 60))
-  folder <- tempfile()
-  map <- function(genes, ...) {
-    mmash_genes(genes, x, windows, learn = 4, seed = 1, folder = folder, ...)
-  }
-  found <- map(genes)
-  expect_identical(found$units$status, rep("ok", 4))
-  expect_true(all(c("gene", "variant", "condition", "lfsr", "pip", "set") %in%
-                    names(tidy(found))))
-  expect_true(all(found$units$sets >= 1))
-  expect_length(list.files(folder), 4)
-  kept <- file.info(list.files(folder, full.names = TRUE))$mtime
-  expect_identical(tidy(map(genes)), tidy(found))
-  expect_identical(file.info(list.files(folder, full.names = TRUE))$mtime, kept)
-  broken <- genes
-  broken$gene2[, 1] <- NA
-  some <- mmash_genes(broken, x, windows, learn = 4, seed = 1)
-  expect_match(some$units$status[2], "observed at least twice")
-  expect_identical(some$units$status[-2], rep("ok", 3))
-  expect_error(mmash_genes(genes, x, list(gene1 = 1:5)), "given for every gene")
-  expect_error(mmash_genes(genes[1], x, list(gene1 = 1:500)), "'windows' must be")
-  skip_if_not_installed("BiocParallel")
-  two <- mmash_genes(genes, x, windows, learn = 4, seed = 1,
-                     BPPARAM = BiocParallel::MulticoreParam(2))
-  expect_identical(tidy(two), tidy(found))
-})
-
 test_that("a SummarizedExperiment gives its conditions", {
   skip_if_not_installed("SummarizedExperiment")
   d <- small()
   se <- SummarizedExperiment::SummarizedExperiment(list(expression = t(d$y)))
   expect_equal(coef(quiet_mmash(d$x, se, small_prior, seed = 1)),
                coef(quiet_mmash(d$x, d$y, small_prior, seed = 1)))
+})
+
+# A VCF by hand; `ds`: dosages, samples x variants.
+write_vcf <- function(x, file, ds = NULL, alt = rep("C", ncol(x)), calls = NULL) {
+  calls <- calls %||% array(c("0/0", "0|1", "1/1")[x + 1], dim(x))
+  calls[is.na(calls)] <- "./."
+  values <- if (is.null(ds)) calls else array(paste0(calls, ":", ds), dim(x))
+  writeLines(c(
+    "##fileformat=VCFv4.2", "##contig=<ID=chr1>",
+    "##FORMAT=<ID=GT,Number=1,Type=String,Description=\"Genotype\">",
+    if (!is.null(ds)) "##FORMAT=<ID=DS,Number=A,Type=Float,Description=\"Dosage\">",
+    paste(c("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", rownames(x)),
+          collapse = "\t"),
+    vapply(seq_len(ncol(x)), function(j) {
+      paste(c("chr1", 100 * j, colnames(x)[j], "A", alt[j], ".", ".", ".",
+              if (is.null(ds)) "GT" else "GT:DS", values[, j]), collapse = "\t")
+    }, "")), file)
+  file
+}
+
+test_that("a VCF is the matrix it was made of: calls, dosages, missing and several alleles", {
+  skip_if_not_installed("VariantAnnotation")
+  d <- small()
+  fit <- function(x, ...) quiet_mmash(x, d$y, small_prior, seed = 1, ...)
+  file <- write_vcf(d$x, tempfile(fileext = ".vcf"))
+  from_matrix <- fit(d$x)
+  from_file <- fit(file)
+  expect_identical(coef(from_file), coef(from_matrix))
+  expect_identical(predict(from_file, file), predict(from_matrix, d$x))
+  packed <- suppressWarnings(VariantAnnotation::readVcf(file))
+  expect_identical(coef(fit(packed)), coef(from_matrix))
+  zipped <- paste0(file, ".gz")
+  connection <- gzfile(zipped, "w")
+  writeLines(readLines(file), connection)
+  close(connection)
+  expect_error(fit(zipped), "compressed by gzip; try gunzip")
+  if (requireNamespace("Rsamtools", quietly = TRUE)) {
+    blocked <- Rsamtools::bgzip(file, tempfile(fileext = ".vcf.bgz"))
+    expect_identical(coef(fit(blocked)), coef(from_matrix))
+  }
+  set.seed(2)
+  ds <- round(pmin(pmax(d$x + stats::rnorm(length(d$x), sd = .1), 0), 2), 3)
+  with_ds <- write_vcf(d$x, tempfile(fileext = ".vcf"), ds)
+  expect_equal(coef(fit(with_ds)), coef(fit(ds)), tolerance = 1e-6) # stored in single precision?
+  gap <- replace(d$x, 5, NA)
+  with_gap <- write_vcf(gap, tempfile(fileext = ".vcf"))
+  expect_error(fit(with_gap), "without missing values; got 1 NA")
+  expect_equal(coef(fit(with_gap, missing_x = "mean")), coef(fit(gap, missing_x = "mean")))
+  calls <- array(c("0/0", "0|2", "2/1")[d$x + 1], dim(d$x))
+  several <- write_vcf(d$x, tempfile(fileext = ".vcf"), alt = rep("C,G", 6), calls = calls)
+  expect_identical(coef(fit(several)), coef(from_matrix))
+})
+
+test_that("files of other formats are refused with what to do", {
+  d <- small()
+  fit <- function(x) mmash(x, d$y, small_prior)
+  expect_error(fit("chr1.bgen"), "'x' must be a .bed or .vcf file.*plink2 --bgen chr1.bgen")
+  expect_error(fit("a.pgen"), "plink2 --pfile a --make-bed")
+  expect_error(fit("a.bcf"), "plink2 --bcf a.bcf")
+  expect_error(fit("no_such.vcf.gz"),
+               "'x' must be a VCF file; got \"no_such.vcf.gz\", which is not")
+  expect_error(fit(c("a.bed", "b.bed")), "'x' must be the path of one file")
+  skip_if_not_installed("VariantAnnotation")
+  empty <- tempfile(fileext = ".vcf")
+  file.create(empty)
+  expect_error(fit(empty), "'x' must be a VCF file; got '.*', which cannot be read")
+})
+
+test_that("sparse genotypes are read where they are", {
+  set.seed(12)
+  x <- matrix(stats::rbinom(50 * 40, 1, .05) * sample(c(1, 2, -3), 2000, TRUE), 50)
+  y <- x[, 3] + matrix(stats::rnorm(100), 50)
+  sparse <- Matrix::Matrix(replace(x, 7, NA), sparse = TRUE)
+  for (standardize in c(TRUE, FALSE)) {
+    fit <- function(x) {
+      quiet_mmash(x, y, small_prior, standardize = standardize, missing_x = "mean", seed = 1)
+    }
+    expect_equal(coef(fit(sparse)), coef(fit(replace(x, 7, NA))), tolerance = 1e-10)
+  }
+  expect_equal(predict(fit(sparse), sparse), predict(fit(x), replace(x, 7, mean(x[-7, 1]))),
+               tolerance = .2)
+})
+
+test_that("two bits, bytes, sparse columns and doubles give the same bits, covariates or not", {
+  set.seed(13)
+  age <- stats::rnorm(51)
+  x <- matrix(stats::rbinom(51 * 40, 2, .3), 51,
+              dimnames = list(paste0("s", 1:51), paste0("v", 1:40)))
+  y <- x[, 3] + matrix(stats::rnorm(102), 51)
+  bed <- write_bed(x, tempfile())
+  for (standardize in c(TRUE, FALSE)) {
+    for (covariates in list(NULL, age)) {
+      fit <- function(x) {
+        quiet_mmash(x, y, small_prior, standardize = standardize, covariates = covariates, seed = 1)
+      }
+      doubles <- coef(fit(x + 0))
+      for (form in list(x, bed, Matrix::Matrix(x, sparse = TRUE))) {
+        expect_identical(coef(fit(form)), doubles)
+      }
+    }
+  }
 })

@@ -121,16 +121,18 @@ class DenseDesign : public Design {
     center_[p] = column.mean();
     column.array() -= center_[p];
     basis_part_.col(p) = options.basis.transpose() * column;
+    const VectorXd centred = column;
     column -= options.basis * basis_part_.col(p);
     squares_[p] = column.squaredNorm();
     if (constant(squares_[p], raw)) {
       squares_[p] = 0.0;
       column.setZero();
-    } else if (options.standardize) {
+    } else if (options.standardize) {  // in the order of CodedDesign, to the last bit
       const double df = static_cast<double>(rows_) - 1.0;
       scale_[p] = std::sqrt(squares_[p] / df);
-      column /= scale_[p];
       basis_part_.col(p) /= scale_[p];
+      column = centred / scale_[p];
+      if (basis_part_.rows() > 0) column -= options.basis * basis_part_.col(p);
       squares_[p] = df;
     }
   }
@@ -221,8 +223,8 @@ class CodedDesign : public Design {
     const double df = static_cast<double>(rows_) - 1.0;
     scale_[p] = std::sqrt(square / df);
     basis_part_.col(p) /= scale_[p];
-    column /= scale_[p];
     squares_[p] = df;
+    this->column(p, out);
   }
 
   std::shared_ptr<const Genotypes> source_;
@@ -250,6 +252,34 @@ class ByteGenotypes : public Genotypes {
  private:
   std::vector<std::int8_t> values_;
   Index samples_;
+};
+
+// Compressed columns of whole numbers as the caller keeps them: nothing is copied.
+class SparseGenotypes : public Genotypes {
+ public:
+  // Entries start[p], ..., start[p + 1] - 1 belong to variant p; NaN is missing.
+  SparseGenotypes(const int* start, const int* row, const double* value, Index samples,
+                  Index variants)
+      : start_(start), row_(row), value_(value), samples_(samples), variants_(variants) {}
+  Index samples() const override { return samples_; }
+  Index variants() const override { return variants_; }
+  int codes() const override { return 256; }
+  double value(int code) const override {
+    return code == 128 ? std::nan("") : static_cast<double>(static_cast<std::int8_t>(code));
+  }
+  void decode(Index variant, const double* table, double* out) const override {
+    std::fill(out, out + samples_, table[0]);
+    for (int at = start_[variant]; at < start_[variant + 1]; ++at) {
+      const auto byte = static_cast<std::int8_t>(std::isnan(value_[at]) ? -128.0 : value_[at]);
+      out[row_[at]] = table[static_cast<std::uint8_t>(byte)];
+    }
+  }
+
+ private:
+  const int* start_;
+  const int* row_;
+  const double* value_;
+  Index samples_, variants_;
 };
 
 // X'X of centred columns.

@@ -2,10 +2,11 @@
 //
 // One sweep: for p = 1, ..., P the component of beta_p and then beta_p itself, given the others;
 //   pi ~ Dirichlet(null penalty + n_0, 1 / (T - 1) + n_t)
-//   Sigma ~ inverse Wishart(J + 2 + N - 1, S0 + R'R), or inverse gamma for each condition
-// with S0 the diagonal of the residual covariance where the fit started (its prior mean). The
-// intercept has a flat prior and is integrated out: N - 1. With gaps in Y intercept and missing
-// residuals are drawn first.
+//   Sigma given R'R (residual_draw.h), the prior mean of its diagonal being that of the residual
+//   covariance where the fit started
+// Intercept and covariates have a flat prior and are integrated out, which leaves N - 1 - f
+// residuals. With gaps in Y, B is drawn given what is observed alone, their coefficients and the
+// missing residuals just before Sigma.
 #pragma once
 
 #include <cmath>
@@ -15,6 +16,7 @@
 #include "core/rng.h"
 #include "engine/gibbs.h"
 #include "models/mmash.h"
+#include "models/mmash/residual_draw.h"
 
 namespace mixology {
 
@@ -29,10 +31,10 @@ class MmashGibbs {
     MatrixXd sigma;
   };
 
-  // `scale` is that of the design, S0's diagonal `prior_variance`; sums begin after `warmup`.
+  // Sums begin after `warmup`; the draws kept have the effects among them or not.
   MmashGibbs(const Mmash& model, VectorXd prior_variance, int warmup, bool keep_effects)
       : model_(model),
-        prior_variance_(std::move(prior_variance)),
+        residual_(model.options().residual, model.options().rank, std::move(prior_variance)),
         warmup_(warmup),
         keep_effects_(keep_effects) {}
 
@@ -160,25 +162,15 @@ class MmashGibbs {
   }
 
   void draw_residual(Mmash::State& s, Rng& rng) const {
-    const double nj = static_cast<double>(model_.conditions());
     double n = model_.data().n;
-    MatrixXd scale;
+    MatrixXd cross;
     if (model_.complete()) {
       n -= 1.0 + static_cast<double>(model_.design().basis_part().rows());
-      scale = model_.residual_cross(s);
+      cross = model_.residual_cross(s);
     } else {
-      scale = completed_residuals(s, rng);
+      cross = completed_residuals(s, rng);
     }
-    scale.diagonal() += prior_variance_;
-    MatrixXd sigma = MatrixXd::Zero(scale.rows(), scale.cols());
-    if (model_.options().residual == mmash::Residual::diagonal) {
-      for (Index j = 0; j < scale.rows(); ++j) {  // the inverse Wishart of one dimension
-        sigma(j, j) = rng.inverse_gamma(0.5 * (3.0 + n), 0.5 * scale(j, j));
-      }
-    } else {
-      sigma = rng.inverse_wishart(nj + 2.0 + n, scale.llt().matrixL());
-    }
-    model_.set_residual(s, sigma);
+    model_.set_residual(s, residual_(s.sigma, cross, n, rng));
     if (!model_.complete()) model_.update_fixed(s);
   }
 
@@ -215,7 +207,7 @@ class MmashGibbs {
   }
 
   const Mmash& model_;
-  VectorXd prior_variance_;
+  mmash::ResidualDraw residual_;
   int warmup_;
   bool keep_effects_;
 };

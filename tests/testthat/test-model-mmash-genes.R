@@ -1,0 +1,166 @@
+# mmash_genes(): windows, shared weights, restarts, bad genes, back ends.
+
+genes_case <- function() {
+  set.seed(5)
+  x <- simulate_mmash(100, 40, conditions = 2, causal = 0, genotypes = TRUE)$x
+  dimnames(x) <- list(paste0("s", 1:100), paste0("v", 1:40))
+  genes <- lapply(1:4, function(g) {
+    simulate_mmash(100, 10, conditions = 2, causal = 1, pve = .4, effects = "equal",
+                   x = x[, (g - 1) * 10 + 1:10])$y
+  })
+  names(genes) <- paste0("gene", 1:4)
+  windows <- data.frame(gene = names(genes), first = c(1, 11, 21, 31), last = c(10, 20, 30, 40))
+  prior <- mash_prior(matrices = list(same = matrix(1, 2, 2), any = diag(2)), grid = c(.2, 1))
+  list(x = x, genes = genes, windows = windows, prior = prior)
+}
+
+map_case <- function(d, genotypes = d$x, windows = d$windows, ...) {
+  mmash_genes(d$genes, genotypes, windows, prior = d$prior, learn = 3, rounds = 2, seed = 1, ...)
+}
+
+test_that("one table of all genes; the same whatever form data and windows have", {
+  d <- genes_case()
+  found <- map_case(d)
+  expect_identical(found$units$status, rep("ok", 4))
+  expect_identical(names(found$weights), mixology:::prior_components(d$prior))
+  expect_true(all(c("gene", "variant", "condition", "estimate", "lfsr", "pip", "set") %in%
+                    names(tidy(found))))
+  expect_true(all(found$units$sets >= 1))
+  expect_match(utils::capture.output(print(found)), "4 genes mapped by mmash: 4 with", all = FALSE)
+  same <- function(...) expect_equal(tidy(map_case(d, ...)), tidy(found))
+  columns <- Map(seq, d$windows$first, d$windows$last)
+  names(columns) <- d$windows$gene
+  same(windows = columns)
+  same(windows = lapply(columns, function(at) colnames(d$x)[at]))
+  pos <- 100 * seq_len(40)
+  places <- data.frame(chr = "chr7", pos = pos)
+  pairs <- data.frame(gene = d$windows$gene, chr = "7", start = 100 * d$windows$first,
+                      end = 100 * d$windows$last)
+  same(windows = pairs, positions = places)
+  twice <- rbind(transform(pairs, end = start + 499), transform(pairs, start = start + 500))
+  same(windows = twice, positions = places)
+  shuffled <- sample(40)
+  moved <- map_case(d, d$x[, shuffled], pairs, positions = places[shuffled, ])
+  expect_setequal(tidy(moved)$variant, tidy(found)$variant)
+  same(genotypes = Matrix::Matrix(d$x, sparse = TRUE))
+  wide <- array(unlist(d$genes), c(100, 2, 4), c(dimnames(d$genes[[1]]), list(names(d$genes))))
+  expect_identical(tidy(mmash_genes(wide, d$x, d$windows, prior = d$prior, learn = 3, rounds = 2,
+                                    seed = 1)), tidy(found))
+  expect_identical(map_case(d, verbose = TRUE)$results, found$results)
+})
+
+test_that("windows come as ranges, genotypes from files, genes from experiments", {
+  skip_if_not_installed("GenomicRanges")
+  skip_if_not_installed("SummarizedExperiment")
+  skip_if_not_installed("HDF5Array")
+  d <- genes_case()
+  found <- tidy(map_case(d))
+  ranges <- GenomicRanges::GRanges("chr1", IRanges::IRanges(d$windows$first, d$windows$last,
+                                                            names = d$windows$gene))
+  places <- GenomicRanges::GRanges("1", IRanges::IRanges(seq_len(40), width = 1))
+  expect_equal(tidy(map_case(d, windows = ranges, positions = places)), found)
+  bed <- write_bed(d$x, tempfile()) # chromosome 1, positions 1 to 40
+  expect_equal(tidy(map_case(d, bed, ranges)), found)
+  on_disk <- HDF5Array::writeHDF5Array(d$x, tempfile(fileext = ".h5"), "x", with.dimnames = TRUE)
+  expect_equal(tidy(map_case(d, on_disk)), found)
+  assays <- lapply(c(a = 1, b = 2), function(j) t(vapply(d$genes, function(y) y[, j], d$x[, 1])))
+  se <- SummarizedExperiment::SummarizedExperiment(assays)
+  from_se <- mmash_genes(se, d$x, d$windows, prior = d$prior, learn = 3, rounds = 2, seed = 1)
+  expect_equal(tidy(from_se)$estimate, found$estimate)
+  expect_identical(unique(tidy(from_se)$condition), c("a", "b"))
+})
+
+test_that("a bad gene is a row that says so, and nothing more", {
+  d <- genes_case()
+  d$genes$gene2[, 1] <- NA
+  d$genes$gene3 <- d$genes$gene3[-1, ]
+  d$genes$word <- "none"
+  d$genes$three <- cbind(d$genes$gene1, 1:100)
+  d$genes$lonely <- d$genes$gene1
+  d$windows$start <- d$windows$first
+  d$windows$end <- d$windows$last
+  places <- data.frame(chr = 1, pos = seq_len(40))
+  more <- data.frame(gene = c("word", "three", "lonely"), chr = 1, start = c(1, 1, 500),
+                     end = c(10, 10, 600))
+  pairs <- rbind(cbind(d$windows["gene"], chr = 1, d$windows[c("start", "end")]), more)
+  found <- map_case(d, windows = pairs, positions = places)
+  status <- stats::setNames(found$units$status, found$units$gene)
+  expect_identical(unname(status[c("gene1", "gene4")]), c("ok", "ok"))
+  expect_match(status[["gene2"]], "observed at least twice")
+  expect_match(status[["gene3"]], "one row per sample of 'x' \\(100\\); got 99 rows")
+  expect_match(status[["word"]], "'y' must be a numeric matrix")
+  expect_match(status[["three"]], "'prior' must be one for 3 conditions")
+  expect_match(status[["lonely"]], "no variant is in its window")
+  expect_setequal(tidy(found)$gene, c("gene1", "gene4"))
+  by_default <- mmash_genes(d$genes, d$x, pairs, positions = places, rounds = 1, seed = 1)
+  expect_identical(sum(by_default$units$status == "ok"), 2L)
+  expect_warning(none <- mmash_genes(d$genes["word"], d$x, list(word = 1:5), prior = d$prior),
+                 "no gene could be fitted; the first says: .*'y' must be")
+  expect_null(tidy(none))
+  expect_error(mmash_genes(d$genes["word"], d$x, list(word = 1:5)), "no gene gives a prior")
+  x <- replace(d$x, 35 * 100, NA)
+  expect_error(map_case(d, x, windows = pairs, positions = places), "without missing values")
+})
+
+test_that("windows and genes that make no sense are named", {
+  d <- genes_case()
+  expect_error(mmash_genes(d$genes, d$x, list(gene1 = 1:5)), "given for every gene.*gene2")
+  expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = 1:500)), "'windows' must be variants")
+  expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = "v99")), "'windows' must be variants")
+  expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = 1.5)), "'windows' must be variants")
+  expect_error(mmash_genes(d$genes, d$x, 3), "'windows' must be a named list")
+  expect_error(mmash_genes(d$genes, d$x, transform(d$windows, last = 99)),
+               "'windows' must be column")
+  pairs <- data.frame(gene = "gene1", chr = 1, start = 1, end = 9)
+  expect_error(mmash_genes(d$genes[1], d$x, pairs), "'positions' must be")
+  expect_error(mmash_genes(d$genes[1], d$x, pairs, positions = data.frame(chr = 1, pos = 1)),
+               "'positions' must be")
+  expect_error(mmash_genes(d$genes[1], d$x, pairs[-2]), "gene, chr, start, end")
+  expect_error(mmash_genes(d$genes[1], d$x, transform(pairs, end = 0)), "start <= end")
+  expect_error(mmash_genes(unname(d$genes), d$x, d$windows), "'expression' must be a named list")
+  expect_error(map_case(d, folder = 3), "'folder' must be")
+  expect_error(map_case(d, BPPARAM = 2), "'BPPARAM' must be")
+})
+
+test_that("a run that was killed goes on where it was and gives the same table", {
+  skip_on_os("windows")
+  d <- genes_case()
+  whole <- tempfile()
+  found <- map_case(d, folder = whole)
+  expect_length(list.files(whole, "^gene"), 4)
+  kept <- file.info(list.files(whole, full.names = TRUE))$mtime
+  expect_identical(map_case(d, folder = whole), found)
+  expect_identical(file.info(list.files(whole, full.names = TRUE))$mtime, kept)
+  folder <- tempfile()
+  data <- tempfile()
+  saveRDS(d, data)
+  code <- sprintf("d <- readRDS('%s'); library(mixology); trace('gene_unit', quote(
+    if (gene == 'gene3') tools::pskill(Sys.getpid(), 9)), where = asNamespace('mixology'),
+    print = FALSE); mmash_genes(d$genes, d$x, d$windows, prior = d$prior, learn = 3, rounds = 2,
+    seed = 1, folder = '%s')", data, folder)
+  status <- system2(file.path(R.home("bin"), "Rscript"), c("-e", shQuote(code)), stdout = FALSE,
+                    stderr = FALSE, env = paste0("R_LIBS=", paste(.libPaths(), collapse = ":")))
+  expect_false(status == 0)
+  expect_length(list.files(folder, "^gene[12].*rds$"), 2)
+  writeLines("half a file", list.files(folder, "^gene2.*rds$", full.names = TRUE))
+  again <- map_case(d, folder = folder)
+  expect_identical(again[c("results", "weights")], found[c("results", "weights")])
+  other <- d
+  other$genes$gene4[1, 1] <- 9
+  expect_false(identical(tidy(map_case(other, folder = folder)), tidy(found)))
+})
+
+test_that("every back end gives the same table", {
+  skip_if_not_installed("BiocParallel")
+  d <- genes_case()
+  found <- map_case(d)
+  backs <- list(BiocParallel::SerialParam(), BiocParallel::MulticoreParam(2))
+  bed <- write_bed(d$x, tempfile())
+  for (back in backs) {
+    expect_identical(map_case(d, BPPARAM = back)$results, found$results)
+    expect_equal(map_case(d, bed, BPPARAM = back)$results, found$results)
+  }
+  skip_unless_extended()
+  snow <- BiocParallel::SnowParam(2)
+  expect_identical(map_case(d, BPPARAM = snow)$results, found$results)
+})
