@@ -24,8 +24,7 @@ new_fit <- function(model, method, call, estimate, objective, convergence, contr
   fit <- list(model = model, method = method, call = small_call(call), estimate = estimate,
               objective = objective, convergence = convergence, control = control,
               data_info = data_info, nobs = nobs, df = df, ...)
-  fit$versions <- list(mixology = as.character(utils::packageVersion("mixology")),
-                       R = as.character(getRversion()), schema = 1L)
+  fit$versions <- package_state$versions
   class(fit) <- c(paste0(model, "_", method), model, "mixology_fit")
   validate_fit(fit)
 }
@@ -56,7 +55,7 @@ describe_data <- function(x, dims = dim(x), names = dimnames(x)) {
 data_hash <- function(x) rlang::hash(x)
 
 objective_frame <- function(trace) {
-  data.frame(iter = trace$iter, value = trace$value, seconds = trace$seconds)
+  quick_frame(trace[c("iter", "value", "seconds")])
 }
 
 convergence_info <- function(trace) trace[c("converged", "status", "reason", "iterations")]

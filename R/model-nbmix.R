@@ -241,15 +241,14 @@ nbmix_one_fit <- function(out, inputs, data, call, x) {
   posterior <- nbmix_posterior(x, inputs$size_factors, estimate$weight, estimate$mean,
                                estimate$dispersion)
   candidates <- nbmix_candidates(out$candidates, inputs, inputs$method)
-  chosen <- candidates[out$chosen, ]
-  icl <- chosen$ICL
+  chosen <- lapply(candidates, `[`, out$chosen)
   names <- inputs$source$cell_names
   control <- inputs$control
   control$resumed <- NULL
   new_nbmix(inputs$method, call, estimate, join_traces(resumed, objective_frame(trace)),
             convergence_info(trace), control, describe_data(data), inputs,
             nobs = length(x), df = chosen$df, k = chosen$k, log_lik = chosen$logLik,
-            icl = icl, vcov = nbmix_covariance(out$estimates$covariance, estimate),
+            icl = chosen$ICL, vcov = nbmix_covariance(out$estimates$covariance, estimate),
             responsibilities = nbmix_prob_matrix(posterior$prob, names),
             clusters = nbmix_labels(posterior$prob, names), candidates = candidates,
             outcome = out$status, histogram = nbmix_histogram(x), state = out$details$state,
@@ -297,24 +296,24 @@ nbmix_labels <- function(prob, cells) {
 # How often each count occurs: enough for a histogram; nothing says which cell had which.
 nbmix_histogram <- function(x) {
   value <- sort(unique(x))
-  data.frame(count = value, cells = tabulate(match(x, value)))
+  quick_frame(list(count = value, cells = tabulate(match(x, value), length(value))))
 }
 
 # One glance() row per K tried (and gene).
 nbmix_candidates <- function(table, inputs, method) {
   n <- inputs$source$cells
   rows <- length(table$k)
-  out <- data.frame(model = rep("nbmix", rows), method = rep(method, rows))
-  out[c("k", "logLik", "df")] <- table[c("k", "logLik", "df")]
+  out <- c(list(model = rep("nbmix", rows), method = rep(method, rows)),
+           table[c("k", "logLik", "df")])
   out$nobs <- rep(n, rows)
   out$AIC <- -2 * out$logLik + 2 * out$df
   out$BIC <- -2 * out$logLik + log(n) * out$df
   out$ICL <- out$BIC + 2 * table$entropy
-  if (method != "em") out[c("logLik", "AIC", "BIC", "ICL")] <- NA_real_
+  if (method != "em") out[c("logLik", "AIC", "BIC", "ICL")] <- list(rep(NA_real_, rows))
   out[c("objective", "converged", "status", "iterations", "seconds")] <-
     table[c("objective", "converged", "status", "iterations", "seconds")]
   if (method == "vb") out$evidence <- table$evidence
-  out
+  quick_frame(out)
 }
 
 register_model(

@@ -291,7 +291,9 @@ class GeneFitter {
       return settle(model, state, fit, executor, monitor);
     }
     std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k);
-    fit.starts = short_runs(model, starts, options_.em, executor, monitor);
+    Executor serial;  // threads for little work cost more than they do
+    Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
+    fit.starts = short_runs(model, starts, options_.em, pool, monitor);
     NbmixEm::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
     return settle(model, state, fit, executor, monitor);
   }
