@@ -79,6 +79,7 @@ convergence_sentence <- function(fit) {
 convergence_advice <- function(status) {
   switch(status,
     max_iterations = "try resume(fit, 1000) or a larger 'max_iterations'",
+    paused = "it is a checkpoint; give it as 'start' to the call that wrote it",
     interrupted = "the fit so far is kept; go on with resume(fit, iterations)",
     time_limit = "the fit so far is kept; go on with resume(fit, iterations)",
     objective_fell = "this is a numerical fault: do not use the fit; please report it",

@@ -3,14 +3,15 @@
 
 using namespace mixology;
 
-// Genes in compressed rows. `start` is empty, or the state of one gene to go on from.
+// Genes in compressed rows. `start` is empty, or holds the state to begin with: one for all genes
+// or one for each.
 // [[Rcpp::export(rng = false)]]
 Rcpp::List nbmix_em(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x,
                     Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control,
                     Rcpp::List start, double first_gene, Rcpp::List monitor, int threads) {
   const Cells cells = make_cells(size_factors);
   NbmixOptions options = nbmix_options(settings, control);
-  options.start = to_archive(start);
+  read_starts(start, first_gene, options);
   const GeneFitter fitter(cells, options);
   RMonitor watch(monitor);
   TbbExecutor executor(threads);
