@@ -6,7 +6,8 @@
 #' The result is bitwise the one of a fit that was never stopped.
 #'
 #' A fit of many genes keeps no states: its genes are fitted again, to the new number of sweeps,
-#' which gives the same answer.
+#' which gives the same answer. What survives the end of the process is a `checkpoint`, see
+#' [em_control()].
 #'
 #' A fit keeps no copy of its data: they are found again by evaluating the fit's call where
 #' `resume()` is called, and are recognised by their hash. Give `data` if they have another name
@@ -66,7 +67,9 @@ join_traces <- function(resumed, objective) {
   if (is.null(resumed)) return(objective)
   old <- resumed$objective
   objective$seconds <- objective$seconds + max(old$seconds, 0)
-  rbind(old, objective[-1, ])
+  out <- rbind(old, objective[-1, ])
+  rownames(out) <- NULL
+  out
 }
 
 # Where the data are in the fit's call: named by the model, else the first argument.

@@ -184,7 +184,8 @@ cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, c
   noise <- check_choice(noise, c("free", "equal"), "cwm", "noise")
   control <- resolve_control(control, method, "cwm")
   resumed <- control$resumed
-  spec <- list(method = method, noise = noise, seed = resolve_seed(seed, "cwm"),
+  seed <- resolve_seed(seed %||% saved_seed(control), "cwm")
+  spec <- list(method = method, noise = noise, seed = seed,
                threads = resolve_threads(threads, "cwm"), control = control,
                std_errors = check_flag(std_errors, "cwm", "std_errors"),
                verbose = check_flag(verbose, "cwm", "verbose"))
@@ -198,10 +199,22 @@ cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, c
 }
 
 cwm_fit <- function(input, spec, call) {
-  fit <- cwm_choose(input, spec, call)
+  # Its chains and its accelerated climb do not go on bitwise from every sweep.
+  exact <- spec$method == "vb" || (spec$method == "em" && !spec$control$accelerate)
+  single <- exact && length(spec$k) == 1 && length(spec$covariance) == 1
+  fit <- with_checkpoints("cwm", spec$control, cwm_key(input, spec), function(control) {
+    spec$control <- control
+    cwm_choose(input, spec, call)
+  }, pausable = single)
   cwm_warn_repeated(input)
   cwm_warn_degenerate(fit)
   warn_unconverged(fit)
+}
+
+# What the answer depends on beside the settings of the engine.
+cwm_key <- function(input, spec) {
+  c(list(data = input[c("x", "w", "y")]),
+    spec[c("method", "noise", "seed", "k", "covariance", "prior")])
 }
 
 # Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational
