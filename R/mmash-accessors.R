@@ -10,15 +10,20 @@
 #' @param x,object A fit of [mmash()].
 #' @param variant Name or number of a variant.
 #' @param newx,newdata Genotypes in any form that [mmash()] takes.
-#' @param covariates Covariates of the new samples, when the fit had some.
+#'   They are matched by their names where both fit and new genotypes have some, else by position.
+#'   Where a genotype may be missing (a fit with `missing_x = "mean"`), the mean of the variant in
+#'   the data of the fit takes its place.
+#' @param covariates Covariates of the new samples, when the fit had some, matched by their names;
+#'   factors have the levels of the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
-#' @param type What to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
+#' @param type `"response"` for `predict()`. For plots, what to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
 #'   its smallest lfsr), `"weights"`.
 #' @param ... Further arguments for methods.
 #' @return `lfsr()`: P x J. `pip()`: P numbers. `predict()`, `fitted()`: samples x conditions.
-#' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes with other
-#'   variants.
+#' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes that lack
+#'   variants of the fit; new covariates that lack columns or have levels that the fit did not see;
+#'   responses that are not those of the fit.
 #' @examples
 #' set.seed(1)
 #' X <- matrix(rbinom(2000, 2, .3), 100)
@@ -59,55 +64,111 @@ fitted.mmash <- function(object, ...) {
 residuals.mmash <- function(object, data = NULL, ...) {
   data <- data %||% tryCatch(eval(object$call$y, parent.frame()), error = function(e) NULL)
   if (is.null(data)) abort("residuals", "'data' must be given: the responses of the fit")
-  mmash_response_matrix(data, "residuals") - fitted(object)
+  fit_responses(object, data, "residuals") - fitted(object)
+}
+
+# The responses a fit was made from, recognised by their hash; conditions are put in its order.
+fit_responses <- function(fit, data, fun) {
+  values <- fitted(fit)
+  y <- mmash_response_matrix(data, fun)
+  conditions <- colnames(values)
+  if (setequal(colnames(y), conditions)) y <- y[, conditions, drop = FALSE]
+  if (!identical(dim(y), dim(values)) || !identical(data_hash(unname(y)), fit$data_info$response)) {
+    abort_arg(fun, "data", "the responses of the fit, which keeps no copy of them",
+              if (identical(dim(y), dim(values))) "other numbers" else describe_value(y),
+              sprintf("%s(fit, data = y)", fun))
+  }
+  y
 }
 
 #' @rdname lfsr
 #' @export
-predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx, ...) {
+predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx,
+                          type = "response", ...) {
   fun <- "predict"
+  check_no_dots(list(...), fun, names(formals()))
+  check_choice(type, "response", fun, "type")
   if (is.null(newdata)) abort_arg(fun, "newx", "given: a fit keeps no copy of its data", "NULL")
-  source <- mmash_source(newdata, fun, object$input)
-  effects <- object$estimate$coefficients
-  if (source$cols != nrow(effects) - 1) {
-    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", nrow(effects) - 1),
-              sprintf("%d", source$cols))
-  }
-  known <- rownames(effects)[-1]
-  if (!is.null(source$variants) && !is.null(object$data_info$dimnames) &&
-        !identical(source$variants, known)) {
-    abort_arg(fun, "newx", "of the variants of the fit, in their order", "other names")
-  }
-  out <- source_product(source, effects[-1, , drop = FALSE])
-  out <- sweep(out, 2, effects[1, ], "+") + covariate_part(object, covariates, nrow(out))
-  dimnames(out) <- list(source$samples, colnames(effects))
+  source <- new_source(newdata, object)
+  at <- match_variants(source, object)
+  out <- source_product(source, object$posterior$mean, at, object$input$means)
+  out <- sweep(out, 2, object$estimate$coefficients[1, ], "+") +
+    covariate_part(object, covariates, source)
+  dimnames(out) <- list(source$samples, colnames(object$posterior$mean))
   out
 }
 
-covariate_part <- function(fit, covariates, rows) {
+# New genotypes: of one sample too, and with gaps where those of the fit were allowed to have some.
+new_source <- function(newdata, fit) {
+  settings <- c(fit$input[c("missing_x", "allele")], samples = 1)
+  source <- tryCatch(mmash_source(newdata, "predict", settings), error = function(e) {
+    text <- sub("predict: 'x'", "predict: 'newx'", conditionMessage(e), fixed = TRUE)
+    stop(sub("; try missing_x = .*", "; try a fit with missing_x = \"mean\"", text), call. = FALSE)
+  })
+  if (source$kind == "gram") abort_arg("predict", "newx", "genotypes", "sufficient statistics")
+  source
+}
+
+# Which of the new variants is which of the fit's: by name where both have names.
+match_variants <- function(source, fit) {
+  known <- rownames(fit$posterior$mean)
+  new <- source$variants
+  if (is.null(new) || !fit$input$named || identical(new, known)) {
+    if (source$cols == length(known)) return(seq_along(known))
+    abort_arg("predict", "newx", sprintf("of the %d variants of the fit", length(known)),
+              sprintf("%d", source$cols))
+  }
+  at <- match(known, new)
+  bad <- if (anyNA(at)) known[is.na(at)][1] else known[duplicated(known) | known %in%
+                                                         new[duplicated(new)]][1]
+  if (!is.na(bad)) {
+    abort_arg("predict", "newx", "of the variants of the fit",
+              sprintf(if (anyNA(at)) "no '%s'" else "two '%s' in another order", bad),
+              "names as in the fit")
+  }
+  at
+}
+
+covariate_part <- function(fit, covariates, source) {
   slopes <- fit$estimate$covariates
-  if (is.null(slopes)) return(0)
-  given <- mmash_covariates(covariates, list(rows = rows), "predict")$matrix
+  if (is.null(slopes) && is.null(covariates)) return(0)
+  design <- fit$input$covariates
+  must <- sprintf("of the %d columns of the fit", NROW(slopes))
+  if (is.null(slopes) || is.null(covariates)) {
+    abort_arg("predict", "covariates", if (is.null(slopes)) "left out, as in the fit" else must,
+              describe_value(covariates))
+  }
+  if (is.null(design$terms) && length(dim(covariates)) == 2 && !is.null(design$names) &&
+        !is.null(colnames(covariates))) {
+    lost <- setdiff(design$names, colnames(covariates))
+    if (length(lost) > 0) abort_arg("predict", "covariates", must, sprintf("no '%s'", lost[1]))
+    covariates <- covariates[, design$names, drop = FALSE]
+  }
+  given <- covariate_matrix(covariates, design, source, "predict")
   if (ncol(given) != nrow(slopes)) {
-    abort_arg("predict", "covariates", sprintf("of the %d columns of the fit", nrow(slopes)),
-              sprintf("%d", ncol(given)))
+    abort_arg("predict", "covariates", must, sprintf("%d", ncol(given)))
   }
   given %*% slopes
 }
 
-# X %*% b, block by block where X is not in memory as doubles.
-source_product <- function(source, b) {
-  if (source$kind == "dense") return(unname(source$x %*% b))
-  if (source$kind == "sparse" && source$missing == 0) return(as.matrix(unname(source$x %*% b)))
-  if (source$kind == "gram") abort_arg("predict", "newx", "genotypes", "sufficient statistics")
+# X %*% b, block by block where X is not in memory as doubles. at: the columns of X that go with
+# the rows of b; means: what takes the place of their missing genotypes.
+source_product <- function(source, b, at, means) {
+  if (source$kind == "dense") {
+    x <- if (identical(at, seq_len(source$cols))) source$x else source$x[, at, drop = FALSE]
+    return(unname((if (source$missing > 0) fill_columns(x, means) else x) %*% b))
+  }
+  if (source$kind == "sparse" && source$missing == 0) {
+    return(as.matrix(unname(source$x[, at, drop = FALSE] %*% b)))
+  }
   input <- list(kind = source$kind, x = source$x, rows = source$rows, cols = source$cols,
                 count_first = isTRUE(source$count_first))
   out <- matrix(0, source$rows, ncol(b))
-  for (first in seq(1, source$cols, by = 256)) {
-    at <- first:min(first + 255, source$cols)
-    block <- mmash_read(input, at - 1L)
-    if (anyNA(block)) block <- impute_column_means(block)
-    out <- out + block %*% b[at, , drop = FALSE]
+  for (first in seq(1, nrow(b), by = 256)) {
+    some <- first:min(first + 255, nrow(b))
+    block <- mmash_read(input, at[some] - 1L)
+    if (anyNA(block)) block <- fill_columns(block, means[some])
+    out <- out + block %*% b[some, , drop = FALSE]
   }
   out
 }
@@ -133,7 +194,7 @@ vcov.mmash <- function(object, variant = NULL, ...) {
 }
 
 find_variant <- function(variant, labels) {
-  at <- if (is.character(variant)) match(variant, labels) else variant
+  at <- if (is.character(variant)) which(labels %in% variant) else variant
   if (length(at) != 1 || !is_whole(at) || at < 1 || at > length(labels)) {
     abort_arg("vcov", "variant", sprintf("the name or number of one of %d variants",
                                          length(labels)), describe_value(variant))
@@ -188,10 +249,7 @@ simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
 #' @export
 augment.mmash <- function(x, data, ...) {
   if (missing(data)) abort("augment", "'data' must be given: the responses of the fit")
-  y <- mmash_response_matrix(data, "augment")
-  if (!identical(dim(y), dim(fitted(x)))) {
-    abort_arg("augment", "data", "the responses of the fit", describe_value(y))
-  }
+  y <- fit_responses(x, data, "augment")
   samples <- rownames(y) %||% seq_len(nrow(y))
   data.frame(sample = rep(samples, ncol(y)), condition = rep(colnames(y), each = nrow(y)),
              y = as.vector(y), .fitted = as.vector(fitted(x)),
@@ -202,12 +260,62 @@ augment.mmash <- function(x, data, ...) {
 parameter_table.mmash <- function(fit, level = NULL) {
   post <- fit$posterior
   labels <- dimnames(post$mean)
-  data.frame(variant = rep(labels[[1]], length(labels[[2]])),
-             condition = rep(labels[[2]], each = length(labels[[1]])), term = "effect",
-             estimate = as.vector(post$mean), std.error = as.vector(post$sd),
-             prob_positive = as.vector(post$positive), prob_negative = as.vector(post$negative),
-             lfsr = as.vector(lfsr(fit)),
-             pip = rep(unname(1 - post$null), length(labels[[2]])))
+  out <- data.frame(variant = rep(labels[[1]], length(labels[[2]])),
+                    condition = rep(labels[[2]], each = length(labels[[1]])), term = "effect",
+                    estimate = as.vector(post$mean), std.error = as.vector(post$sd),
+                    prob_positive = as.vector(post$positive),
+                    prob_negative = as.vector(post$negative), lfsr = as.vector(lfsr(fit)),
+                    pip = rep(unname(1 - post$null), length(labels[[2]])))
+  if (is.null(level)) out else cbind(out, effect_limits(fit, level))
+}
+
+# Equal-tailed limits of the effects: quantiles of the draws, or of q. NULL when the draws of
+# single effects were not kept.
+effect_limits <- function(fit, level) {
+  tails <- c((1 - level) / 2, (1 + level) / 2)
+  out <- array(0, c(dim(fit$posterior$mean), 2))
+  if (fit$method == "gibbs") {
+    if (!has_effect_draws(fit)) return(NULL)
+    size <- length(fit$posterior$mean)
+    flat <- flat_draws(fit$posterior$draws[, , seq_len(size), drop = FALSE])
+    limits <- apply(flat, 2, stats::quantile, tails, names = FALSE)
+    for (i in 1:2) out[fit$order, , i] <- t(matrix(limits[i, ], ncol(fit$posterior$mean)))
+  } else {
+    core <- prior_core(fit$prior, fit$penalty)
+    away <- fit$posterior$positive > tails[1] | fit$posterior$negative > tails[1]
+    for (p in which(apply(away, 1, any))) { # the limits of all others are 0
+      out[p, , ] <- mmash_limits(core, unname(fit$estimate$weights), effect_precision(fit, p),
+                                 fit$state$state$phi[, match(p, fit$order)], tails) /
+        fit$posterior$scale[p]
+    }
+  }
+  data.frame(conf.low = as.vector(out[, , 1]), conf.high = as.vector(out[, , 2]))
+}
+
+has_effect_draws <- function(fit) {
+  isTRUE(startsWith(dimnames(fit$posterior$draws)[[3]][1], "effect["))
+}
+
+#' @export
+confint.mmash <- function(object, parm, level = 0.95, ...) {
+  level <- check_number(level, "confint", "level", 0, 1, open = TRUE)
+  all <- confint.mixology_fit(object, level = level)
+  if (missing(parm)) return(all)
+  known <- if (is.character(parm)) parm %in% rownames(all) else parm %in% seq_len(nrow(all))
+  if (!all(known)) {
+    abort_arg("confint", "parm", sprintf("names such as \"%s\", or positions", rownames(all)[1]),
+              describe_value(parm[!known][1]))
+  }
+  all[parm, , drop = FALSE]
+}
+
+# Written into an experiment conditions x samples: what is found in a condition, and all effects.
+#' @export
+result_columns.mmash <- function(fit) {
+  row <- data.frame(intercept = unname(fit$estimate$coefficients[1, ]),
+                    residual_variance = unname(diag(fit$estimate$residual_covariance)),
+                    effects = unname(colSums(lfsr(fit) < 0.05)))
+  list(row = row, col = NULL, metadata = list(mmash_effects = tidy(fit)))
 }
 
 #' @export

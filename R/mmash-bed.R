@@ -15,14 +15,17 @@ bed_source <- function(x, fun, settings) {
                              count_first = identical(settings$allele, "first"),
                              positions = data.frame(chr = bim[[1]],
                                                     pos = suppressWarnings(as.numeric(bim[[4]]))))
-  mmash_check_size(c(source$rows, source$cols), fun)
+  mmash_check_size(c(source$rows, source$cols), fun, settings)
   mmash_check_gaps(mmash_count_missing(source), fun, settings)
   source
 }
 
 check_bed_path <- function(x, fun) {
   if (!is_scalar(x)) abort_arg(fun, "x", "the path of one .bed file", describe_value(x))
-  stem <- sub("\\.bed$", "", x)
+  stem <- sub("\\.bed$", "", x, ignore.case = TRUE)
+  if (!file.exists(paste0(stem, ".bed")) && file.exists(x)) {
+    abort_arg(fun, "x", "a file whose name ends in .bed", sprintf("\"%s\"", x), "renaming it")
+  }
   for (ending in c(".bed", ".bim", ".fam")) {
     if (!file.exists(paste0(stem, ending))) {
       abort_arg(fun, "x", "a .bed file with its .bim and .fam beside it",

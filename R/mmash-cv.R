@@ -19,10 +19,12 @@
 #' @export
 mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
   fun <- "mmash_cv"
+  force(x) # a worker does not know where it is to be found
+  arguments <- list(...)
   seed <- resolve_seed(seed, fun)
   y <- mmash_response_matrix(y, fun)
   folds <- resolve_folds(folds, nrow(y), seed, fun)
-  run <- function(fold) cv_fold(x, y, folds == fold, list(...), seed)
+  run <- function(fold) cv_fold(x, y, folds == fold, arguments, seed)
   parts <- over_tasks(sort(unique(folds)), run, BPPARAM, fun)
   predictions <- y * NA
   for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction
@@ -37,8 +39,8 @@ mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
 cv_fold <- function(x, y, out, arguments, seed) {
   training <- y
   training[out, ] <- NA
-  fit <- suppressWarnings(do.call(mmash, c(list(x, training), arguments,
-                                           list(seed = seed, verbose = FALSE))))
+  all <- c(list(x, training), arguments, list(seed = seed, verbose = FALSE))
+  fit <- suppressWarnings(do.call(mmash, all, quote = TRUE))
   predicted <- predict(fit, x, covariates = arguments$covariates)
   list(at = which(out), prediction = predicted[out, , drop = FALSE],
        converged = fit$convergence$converged)

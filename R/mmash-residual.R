@@ -36,12 +36,8 @@ resolve_residual <- function(residual, conditions, fun) {
     return(list(kind = "low_rank", rank = residual$rank))
   }
   if (is.numeric(residual)) {
-    residual <- check_covariance(if (is.matrix(residual)) residual else residual[[1]], size, fun,
-                                 "residual")
-    if (min(eigen(residual, symmetric = TRUE, only.values = TRUE)$values) <= 0) {
-      abort_arg(fun, "residual", "positive definite", "a singular matrix")
-    }
-    return(list(kind = "fixed", rank = 0L, matrix = residual))
+    return(list(kind = "fixed", rank = 0L,
+                matrix = check_residual(residual, conditions, fun, "residual")))
   }
   kinds <- c("full", "diagonal")
   if (!is.character(residual) || length(residual) != 1 || !residual %in% kinds) {
@@ -52,13 +48,53 @@ resolve_residual <- function(residual, conditions, fun) {
   list(kind = residual, rank = 0L)
 }
 
+# A residual covariance that is given: J x J, positive definite, in the order of the conditions.
+check_residual <- function(x, conditions, fun, arg) {
+  size <- length(conditions)
+  if (!is.matrix(x) && (length(x) != 1 || size > 1)) {
+    abort_arg(fun, arg, sprintf("a %d x %d covariance matrix", size, size), describe_value(x),
+              if (is.numeric(x) && length(x) == size) "diag() of it")
+  }
+  at <- match_conditions(colnames(x) %||% rownames(x), conditions, fun, arg)
+  x <- check_covariance(x, size, fun, arg)
+  if (!is.null(at)) x <- x[at, at, drop = FALSE]
+  # of the correlations: conditions may be on scales that differ by orders of magnitude
+  if (min(diag(x)) <= 0 || min(eigen(stats::cov2cor(x), TRUE, TRUE)$values) < 1e-14) {
+    abort_arg(fun, arg, "positive definite", "a singular matrix")
+  }
+  x
+}
+
 # Where the residual starts when it is not given: the covariance of the responses.
 start_residual <- function(residual, input) {
   if (!is.null(residual$matrix)) return(residual$matrix)
   v <- if (input$kind == "gram") input$cross / (input$n - 1) else response_covariance(input)
-  if (residual$kind == "diagonal") v <- diag(diag(v), nrow(v))
-  if (residual$kind == "low_rank") v <- low_rank_part(v, residual$rank)
-  v
+  flat <- which(diag(v) <= 0)
+  if (length(flat) > 0) {
+    abort_arg("mmash", "y", "responses that the covariates do not explain altogether",
+              sprintf("no variance left in condition %d", flat[1]))
+  }
+  free <- input$n - 1 - ncol(input$basis %||% matrix(0, 0, 0))
+  if (residual$kind == "full" && nrow(v) > free) {
+    abort_arg("mmash", "residual", sprintf("\"diagonal\", low_rank() or given for %d conditions",
+                                           nrow(v)),
+              sprintf("\"full\" with %g samples", input$n), "residual = low_rank(1)")
+  }
+  residual_part(v, residual)
+}
+
+# The member of the family that is learned nearest to v.
+residual_part <- function(v, residual) {
+  if (residual$kind == "diagonal") return(diag(diag(v), nrow(v)))
+  if (residual$kind == "low_rank") return(low_rank_part(v, residual$rank))
+  scale <- sqrt(diag(v))
+  e <- eigen(v / tcrossprod(scale), symmetric = TRUE)
+  if (min(e$values) >= 1e-8) return(v) # else some responses are combinations of the others
+  e$vectors %*% (pmax(e$values, 1e-8) * t(e$vectors)) * tcrossprod(scale)
+}
+
+of_family <- function(v, residual, inputs) {
+  if (inputs$learned$residual) residual_part(v, residual) else v
 }
 
 # Pairwise over the samples observed where responses have gaps, bent to be positive definite.
@@ -78,7 +114,7 @@ low_rank_part <- function(v, rank) {
   size <- nrow(v)
   if (rank >= size) return(v)
   values <- e$values
-  values[(rank + 1):size] <- mean(values[(rank + 1):size])
+  values[(rank + 1):size] <- max(mean(values[(rank + 1):size]), 1e-8 * mean(diag(v)))
   e$vectors %*% (values * t(e$vectors))
 }
 

@@ -167,11 +167,13 @@ mmash_source.mixology_suff_stats <- function(x, fun, settings = list()) {
   mmash_new_source("gram", x$XtX, c(x$n, ncol(x$XtX)), list(NULL, rownames(x$XtY)), stats = x)
 }
 
-mmash_gram <- function(source, standardize) {
+mmash_gram <- function(source, standardize, order = seq_len(source$cols)) {
   stats <- source$stats
-  list(kind = "gram", x = stats$XtX, n = stats$n, standardize = standardize, y = unname(stats$XtY),
+  as_is <- identical(order, seq_len(source$cols))
+  list(kind = "gram", x = if (as_is) stats$XtX else stats$XtX[order, order, drop = FALSE],
+       n = stats$n, standardize = standardize, y = unname(stats$XtY[order, , drop = FALSE]),
        cross = stats$YtY, center = stats$y_means, explained = matrix(0, 0, ncol(stats$XtY)),
-       cols = source$cols, order = seq_len(source$cols) - 1L)
+       cols = source$cols, order = order - 1L)
 }
 
 #' @export

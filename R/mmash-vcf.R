@@ -33,7 +33,7 @@ mmash_source.VCF <- function(x, fun, settings = list()) {
   check_installed("VariantAnnotation", fun, "a VCF object")
   values <- VariantAnnotation::geno(x)
   field <- vcf_field(names(values), fun)
-  mmash_check_size(rev(dim(x)), fun)
+  mmash_check_size(rev(dim(x)), fun, settings)
   dosage <- if (field == "DS") stated_dosage(values[["DS"]]) else called_dosage(values[["GT"]], fun)
   dosage <- t(dosage)
   names <- unique_or_null(rownames(x))

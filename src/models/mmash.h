@@ -50,6 +50,7 @@ class Mmash {
     double fit = 0.0;       // sum_p log sum_t pi_t BF_pt - mu_p'phi_p + mu_p'L_p mu_p / 2
     double residual = 0.0;  // expected log likelihood at the mean of q, constants included
     MatrixXd cross;         // C
+    double moved = 0.0;     // largest change of an effect, in standard errors
     Stats& operator+=(const Stats&) { return *this; }  // a sweep is one chunk
   };
 
@@ -68,6 +69,7 @@ class Mmash {
   Mmash(Data data, mmash::Prior prior, Options options, Executor* executor = nullptr)
       : data_(std::move(data)), prior_(std::move(prior)), options_(options), executor_(executor) {
     if (!complete()) measure_patterns();
+    floor_ = kLeastVariance * response_variance();
   }
 
   Index items() const { return cols(); }
@@ -103,7 +105,7 @@ class Mmash {
   void update_global(State& s, const Stats& stats) const {
     if (options_.learn_weights) s.log_weights = updated_weights(stats);
     if (options_.learn_residual) {
-      set_residual(s, residual_update(stats.cross, options_.residual, options_.rank));
+      set_residual(s, residual_update(stats.cross, options_.residual, options_.rank, floor_));
       if (!complete()) update_fixed(s);
     } else {
       set_mixture(s);
@@ -117,6 +119,24 @@ class Mmash {
       value += (prior_.null_penalty - 1.0) * s.log_weights[0];
     }
     return value;
+  }
+
+  // One unit of log likelihood per number observed, whatever the units of Y.
+  double objective_scale() const {
+    return data_.n * static_cast<double>(conditions());
+  }
+
+  // The trace of Sigma^-1 R'R is a sum of terms of this size.
+  double rounding(const State& s) const {
+    const MatrixXd inverse = complete() ? s.inverse.inverse : mmash::factor(s.sigma).inverse;
+    return 1e-16 * data_.n * inverse.diagonal().dot(floor_) / kLeastVariance;
+  }
+
+  // The largest change of an effect in units of its standard error, or of a weight.
+  double movement(const State& s, const Stats& stats) const {
+    if (!options_.learn_weights) return stats.moved;
+    const VectorXd change = updated_weights(stats).array().exp() - s.log_weights.array().exp();
+    return std::max(stats.moved, change.cwiseAbs().maxCoeff());
   }
 
   VectorXd parameters(const State& s) const {
@@ -194,6 +214,7 @@ class Mmash {
   }
 
   MatrixXd residual_cross(const State& s) const;  // R'R
+  double log_likelihood(const State& s) const;    // at the mean
   void update_fixed(State& s) const;
 
   VectorXd updated_weights(const Stats& stats) const {
@@ -204,6 +225,7 @@ class Mmash {
 
  private:
   static constexpr double kTinyLog = -200.0;  // below this a weight is not extrapolated
+  static constexpr double kLeastVariance = 1e-8;  // of the residual, of that of the responses
   static constexpr Index kRowChunk = 8192;    // rows of one parallel task
 
   void cross(const double* x, Index block, const MatrixXd& residual, double* out) const;
@@ -221,7 +243,10 @@ class Mmash {
   Stats sweep_complete(State& s) const;
   Stats sweep_patterns(State& s) const;
 
+  VectorXd response_variance() const;
+
   Data data_;
+  VectorXd floor_;  // least residual variance, one number per condition
   mmash::Prior prior_;
   Options options_;
   Executor* executor_;
