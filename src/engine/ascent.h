@@ -13,6 +13,7 @@
 // optionally
 //   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
 //              point just evaluated; tried before the extrapolation, kept if the objective rises
+//   double longest_step() const   the most by which an extrapolation may go beyond a plain sweep
 // and for the Gibbs engine what gibbs.h asks. update_local may write to the items of its range in
 // State and to nothing else. A model whose local update depends on what the last one left in State
 // (coordinate ascent over the items) also supplies
@@ -91,6 +92,13 @@ template <class Model>
 struct has_movement<Model, std::void_t<decltype(std::declval<const Model&>().movement(
                                std::declval<const typename Model::State&>(),
                                std::declval<const typename Model::Stats&>()))>> : std::true_type {};
+
+template <class Model, class = void>
+struct has_longest_step : std::false_type {};
+template <class Model>
+struct has_longest_step<Model,
+                        std::void_t<decltype(std::declval<const Model&>().longest_step())>>
+    : std::true_type {};
 
 template <class Model>
 class Ascent {
@@ -193,9 +201,14 @@ class Ascent {
   void extrapolate() {
     const VectorXd r = theta1_ - theta0_;
     const VectorXd v = model_.parameters(state_) - theta1_ - r;
-    const double length = -r.norm() / v.norm();
+    const double length = std::max(-r.norm() / v.norm(), -longest_step());
     if (!(length < -1.0) || !std::isfinite(length)) return;  // -1 is the plain step
     try_point(theta0_ - 2.0 * length * r + length * length * v);
+  }
+
+  double longest_step() const {
+    if constexpr (has_longest_step<Model>::value) return model_.longest_step();
+    return HUGE_VAL;
   }
 
   // Goes to `theta` if the objective is no lower there. Costs a sweep, taken or not.

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -126,10 +127,12 @@ class Mmash {
     return data_.n * static_cast<double>(conditions());
   }
 
+  double longest_step() const { static const char* e = std::getenv("M3STEP"); return e ? std::atof(e) : kLongestStep; }
+
   // The trace of Sigma^-1 R'R is a sum of terms of this size.
   double rounding(const State& s) const {
     const MatrixXd inverse = complete() ? s.inverse.inverse : mmash::factor(s.sigma).inverse;
-    return 1e-16 * data_.n * inverse.diagonal().dot(floor_) / kLeastVariance;
+    return 2e-15 * data_.n * inverse.diagonal().dot(floor_) / kLeastVariance;
   }
 
   // The largest change of an effect in units of its standard error, or of a weight.
@@ -224,6 +227,10 @@ class Mmash {
   }
 
  private:
+  // An extrapolation by a multiplies an error in a mode that sweeps shrink by c with
+  // [c (1 - a (1 - c))]^2. Below 3 + 2 sqrt(2) this is less than 1 for every c: rounding is then not
+  // amplified, and data that are the same up to rounding give the same fit.
+  static constexpr double kLongestStep = 5.8;
   static constexpr double kTinyLog = -200.0;  // below this a weight is not extrapolated
   static constexpr double kLeastVariance = 1e-8;  // of the residual, of that of the responses
   static constexpr Index kRowChunk = 8192;    // rows of one parallel task
