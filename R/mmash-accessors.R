@@ -9,12 +9,12 @@
 #'
 #' @param x,object A fit of [mmash()].
 #' @param variant Name or number of a variant.
-#' @param newx,newdata Genotypes in any form that [mmash()] takes.
-#'   They are matched by their names where both fit and new genotypes have some, else by position.
-#'   Where a genotype may be missing (a fit with `missing_x = "mean"`), the mean of the variant in
-#'   the data of the fit takes its place.
-#' @param covariates Covariates of the new samples, when the fit had some, matched by their names;
+#' @param newx,newdata Genotypes in any form that [mmash()] takes, from one sample on. Columns are
+#'   found by the names of the variants where the fit and they have names, else by their positions.
+#'   The mean of the variant in the data of the fit takes the place of a missing genotype.
+#' @param covariates Covariates of the new samples, when the fit had some, found by their names;
 #'   factors have the levels of the fit.
+#' @param missing_x As in [mmash()]. Default: as in the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
 #' @param type `"response"` for `predict()`. For plots, what to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
@@ -55,13 +55,14 @@ coef.mmash <- function(object, ...) object$estimate$coefficients
 
 #' @export
 fitted.mmash <- function(object, ...) {
-  object$fitted %||% abort("fitted", "a fit to sufficient statistics has no samples",
-                           "; try predict(fit, newx)")
+  no_samples(object, "fitted")
+  object$fitted
 }
 
 #' @rdname lfsr
 #' @export
 residuals.mmash <- function(object, data = NULL, ...) {
+  no_samples(object, "residuals")
   data <- data %||% tryCatch(eval(object$call$y, parent.frame()), error = function(e) NULL)
   if (is.null(data)) abort("residuals", "'data' must be given: the responses of the fit")
   fit_responses(object, data, "residuals") - fitted(object)
@@ -69,28 +70,40 @@ residuals.mmash <- function(object, data = NULL, ...) {
 
 # The responses a fit was made from, recognised by their hash; conditions are put in its order.
 fit_responses <- function(fit, data, fun) {
-  values <- fitted(fit)
-  y <- mmash_response_matrix(data, fun)
-  conditions <- colnames(values)
+  no_samples(fit, fun)
+  y <- mmash_response_matrix(data, fun, "data")
+  conditions <- colnames(fit$fitted)
   if (setequal(colnames(y), conditions)) y <- y[, conditions, drop = FALSE]
-  if (!identical(dim(y), dim(values)) || !identical(data_hash(unname(y)), fit$data_info$response)) {
+  sized <- identical(dim(y), dim(fit$fitted))
+  if (!sized || !identical(data_hash(unname(y)), fit$data_info$response)) {
     abort_arg(fun, "data", "the responses of the fit, which keeps no copy of them",
-              if (identical(dim(y), dim(values))) "other numbers" else describe_value(y),
+              if (sized) "other numbers" else describe_value(data),
               sprintf("%s(fit, data = y)", fun))
   }
   y
 }
 
+no_samples <- function(fit, fun) {
+  if (is.null(fit$fitted)) {
+    abort(fun, "a fit to sufficient statistics has no samples", "; try predict(fit, newx)")
+  }
+}
+
 #' @rdname lfsr
 #' @export
-predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx,
-                          type = "response", ...) {
+predict.mmash <- function(object, newx = NULL, covariates = NULL, missing_x = NULL,
+                          newdata = newx, type = "response", ...) {
   fun <- "predict"
   check_no_dots(list(...), fun, names(formals()))
   check_choice(type, "response", fun, "type")
   if (is.null(newdata)) abort_arg(fun, "newx", "given: a fit keeps no copy of its data", "NULL")
-  source <- new_source(newdata, object)
-  at <- match_variants(source, object)
+  settings <- c(object$input[c("missing_x", "allele")], arg = "newx", least = 1)
+  if (!is.null(missing_x)) {
+    settings$missing_x <- check_choice(missing_x, c("error", "mean"), fun, "missing_x")
+  }
+  source <- mmash_source(newdata, fun, settings)
+  if (source$kind == "gram") abort_arg(fun, "newx", "genotypes", "sufficient statistics")
+  at <- match_variants(object, source, fun)
   out <- source_product(source, object$posterior$mean, at, object$input$means)
   out <- sweep(out, 2, object$estimate$coefficients[1, ], "+") +
     covariate_part(object, covariates, source)
@@ -98,33 +111,23 @@ predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx
   out
 }
 
-# New genotypes: of one sample too, and with gaps where those of the fit were allowed to have some.
-new_source <- function(newdata, fit) {
-  settings <- c(fit$input[c("missing_x", "allele")], samples = 1)
-  source <- tryCatch(mmash_source(newdata, "predict", settings), error = function(e) {
-    text <- sub("predict: 'x'", "predict: 'newx'", conditionMessage(e), fixed = TRUE)
-    stop(sub("; try missing_x = .*", "; try a fit with missing_x = \"mean\"", text), call. = FALSE)
-  })
-  if (source$kind == "gram") abort_arg("predict", "newx", "genotypes", "sufficient statistics")
-  source
-}
-
-# Which of the new variants is which of the fit's: by name where both have names.
-match_variants <- function(source, fit) {
+# Where each variant of the fit is: by name where both have names, else in their order.
+match_variants <- function(fit, source, fun) {
   known <- rownames(fit$posterior$mean)
   new <- source$variants
-  if (is.null(new) || !fit$input$named || identical(new, known)) {
+  if (is.null(new) || is.null(fit$data_info$dimnames[[2]]) || identical(new, known)) {
     if (source$cols == length(known)) return(seq_along(known))
-    abort_arg("predict", "newx", sprintf("of the %d variants of the fit", length(known)),
+    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", length(known)),
               sprintf("%d", source$cols))
   }
   at <- match(known, new)
-  bad <- if (anyNA(at)) known[is.na(at)][1] else known[duplicated(known) | known %in%
-                                                         new[duplicated(new)]][1]
-  if (!is.na(bad)) {
-    abort_arg("predict", "newx", "of the variants of the fit",
-              sprintf(if (anyNA(at)) "no '%s'" else "two '%s' in another order", bad),
-              "names as in the fit")
+  other <- setdiff(new, known)
+  twice <- anyDuplicated(new[new %in% known]) > 0
+  if (anyNA(at) || twice) {
+    got <- if (twice) "a name twice" else
+      if (length(other) > 0) sprintf("\"%s\"", other[1]) else sprintf("no \"%s\"", known[is.na(at)][1])
+    abort_arg(fun, "newx", "of the variants of the fit", got,
+              "unname() if only their names differ")
   }
   at
 }
@@ -237,6 +240,7 @@ effect_precision <- function(fit, p) {
 #' @export
 simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
+  no_samples(object, "simulate")
   draw <- function() {
     mean <- fitted(object)
     lapply(seq_len(nsim), function(i) {
@@ -325,6 +329,7 @@ describe_fit.mmash <- function(fit) {
   top <- utils::head(weights[weights > 0.001], 4)
   kind <- switch(fit$residual$kind, fixed = "given", diagonal = "diagonal", full = "full",
                  low_rank = sprintf("low rank (%s)", fit$rank))
+  if (fit$method == "em" && kind != "given") kind <- paste0("that of the responses, ", kind)
   c(sprintf("%g samples, %d variants, %d conditions; residual covariance: %s", fit$nobs, size[1],
             size[2], kind),
     sprintf("weights: %s", toString(sprintf("%s %.3g", names(top), top))),
@@ -332,7 +337,10 @@ describe_fit.mmash <- function(fit) {
             sum(rowSums(lfsr(fit) < 0.05) > 0)),
     if (length(fit$signals) > 0) sprintf("%d signals; see credible_sets(fit)",
                                          length(fit$signals)),
-    if (fit$method == "em") "variants were taken one at a time: see ?mmash for what that means")
+    if (fit$method == "em") {
+      c("each variant was taken alone, as in an association scan: correlated variants share an",
+        "effect, and fitted values add all of them up; method = \"vb\" takes them together")
+    })
 }
 
 #' @export

@@ -1,12 +1,12 @@
 # PLINK files: <stem>.bed with the names in <stem>.bim (variants) and <stem>.fam (samples).
 
 bed_source <- function(x, fun, settings) {
-  stem <- check_bed_path(x, fun)
+  stem <- check_bed_path(x, fun, settings)
   bim <- read_plink_table(paste0(stem, ".bim"), 6, fun)
   fam <- read_plink_table(paste0(stem, ".fam"), 6, fun)
   bed <- normalizePath(paste0(stem, ".bed"))
   fault <- mmash_bed_fault(readBin(bed, "raw", 3), file.size(bed), nrow(fam), nrow(bim))
-  if (fault != "") abort_arg(fun, "x", "a PLINK .bed file", paste0("'", bed, "', which ", fault))
+  if (fault != "") abort_x(fun, settings, "a PLINK .bed file", paste0("'", bed, "', which ", fault))
   samples <- unique_or_null(fam[[2]]) %||% unique_or_null(fam[[1]]) %||%
     unique_or_null(paste(fam[[1]], fam[[2]], sep = "_"))
   names <- list(samples, unique_or_null(bim[[2]]) %||% paste(bim[[1]], bim[[4]], bim[[5]],
@@ -20,15 +20,15 @@ bed_source <- function(x, fun, settings) {
   source
 }
 
-check_bed_path <- function(x, fun) {
-  if (!is_scalar(x)) abort_arg(fun, "x", "the path of one .bed file", describe_value(x))
+check_bed_path <- function(x, fun, settings) {
+  if (!is_scalar(x)) abort_x(fun, settings, "the path of one .bed file", describe_value(x))
   stem <- sub("\\.bed$", "", x, ignore.case = TRUE)
   if (!file.exists(paste0(stem, ".bed")) && file.exists(x)) {
-    abort_arg(fun, "x", "a file whose name ends in .bed", sprintf("\"%s\"", x), "renaming it")
+    abort_x(fun, settings, "a file whose name ends in .bed", sprintf("\"%s\"", x), "renaming it")
   }
   for (ending in c(".bed", ".bim", ".fam")) {
     if (!file.exists(paste0(stem, ending))) {
-      abort_arg(fun, "x", "a .bed file with its .bim and .fam beside it",
+      abort_x(fun, settings, "a .bed file with its .bim and .fam beside it",
                 sprintf("\"%s\", and there is no file '%s%s'", x, stem, ending))
     }
   }

@@ -23,7 +23,8 @@
 #' @param prior From [mash_prior()]. Default: canonical matrices and a grid from the sampled genes.
 #' @param learn Number of genes over which the weights are learned, chosen at random. Default 50;
 #'   0 keeps the weights of `prior`.
-#' @param rounds Passes over these genes. Default 5.
+#' @param rounds Passes over these genes. Default 5. Without weights in `prior` the first one tries
+#'   three weights of the null.
 #' @param residual,covariates,penalty,standardize,missing_x,allele,control As in [mmash()].
 #' @param lfsr_below,pip_above A variant is reported with an effect of lfsr below the one or a
 #'   probability above the other, or when it is in a credible set. Defaults 0.05 and 0.1.
@@ -58,7 +59,8 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
   fun <- "mmash_genes"
   seed <- resolve_seed(seed, fun)
   settings <- list(missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
-                   allele = check_choice(allele, c("second", "first"), fun, "allele"))
+                   allele = check_choice(allele, c("second", "first"), fun, "allele"),
+                   arg = "genotypes")
   source <- window_source(genotypes, fun, settings)
   genes <- check_expression(expression, fun)
   shared <- list(source = source, genes = genes, seed = seed, missing_x = settings$missing_x,
@@ -184,27 +186,52 @@ genes_prior <- function(shared, prior, learn, rounds, fun) {
   if (!inherits(prior, "mash_prior")) {
     abort_arg(fun, "prior", "made by mash_prior()", describe_value(prior))
   }
-  parts <- length(prior_components(prior))
-  if (is.null(prior$weights)) {
-    prior$weights <- stats::setNames(rep(1 / parts, parts), prior_components(prior))
-  }
-  if (count > 0) learn_weights(prior, sampled, rounds, shared) else prior
+  if (count > 0) return(learn_weights(prior, sampled, rounds, shared))
+  prior$weights <- prior$weights %||% start_weights(prior)[[1]]
+  prior
 }
 
-# Rounds over the sampled genes: fits with the weights as they are, then weights from the fits.
+# Rounds over the sampled genes: fits with the weights as they are, then weights from the fits. The
+# first round tries several weights of the null, for from a small one it would take many rounds to
+# tell it from the smallest scales.
 learn_weights <- function(prior, genes, rounds, shared) {
   file <- if (!is.null(shared$folder)) weights_file(prior, genes, shared)
   kept <- read_result(file)
-  behind <- min(length(kept), rounds)
-  if (behind > 0) prior$weights[] <- kept[[behind]]
-  for (round in seq_len(rounds - behind) + behind) {
-    shared$prior <- prior
-    counts <- over_genes(genes, shared, gene_counts, sprintf("weights, round %d", round))
-    prior$weights[] <- pooled_weights(counts, prior, shared$arguments$penalty)
-    kept[[round]] <- prior$weights
+  for (round in seq_len(rounds)) {
+    if (round <= length(kept)) next
+    tries <- if (round > 1) kept[round - 1] else start_weights(prior)
+    kept[[round]] <- next_weights(tries, prior, genes, shared, sprintf("weights, round %d", round))
     save_result(kept, file)
   }
+  prior$weights <- kept[[rounds]]
   prior
+}
+
+start_weights <- function(prior) {
+  if (!is.null(prior$weights)) return(list(prior$weights))
+  labels <- prior_components(prior)
+  others <- length(labels) - prior$null
+  lapply(if (prior$null) c(.99, .9, .999) else 0, function(null) {
+    stats::setNames(c(if (prior$null) null, rep((1 - null) / others, others)), labels)
+  })
+}
+
+# What the best of several weights (by the bounds of all genes) become.
+next_weights <- function(tries, prior, genes, shared, label) {
+  penalty <- shared$arguments$penalty
+  tried <- lapply(tries, function(weights) {
+    shared$prior <- prior
+    shared$prior$weights <- weights
+    parts <- Filter(Negate(is.null), over_genes(genes, shared, gene_counts, label))
+    if (length(parts) == 0) return(list(bound = -Inf, weights = weights))
+    bound <- sum(vapply(parts, `[[`, 0, "bound"))
+    if (prior$null) bound <- bound + (penalty - 1) * log(weights[[1]])
+    count <- Reduce(`+`, lapply(parts, `[[`, "alpha"))
+    if (prior$null) count[1] <- count[1] + penalty - 1
+    weights[] <- count / sum(count)
+    list(bound = bound, weights = weights)
+  })
+  tried[[which.max(vapply(tried, `[[`, 0, "bound"))]]$weights
 }
 
 weights_file <- function(prior, genes, shared) {
@@ -239,20 +266,13 @@ pooled_prior <- function(shared, genes, fun) {
                  shared$arguments$standardize)
 }
 
-# How many variants of a gene belong to each component, in expectation; NULL when it cannot be
-# fitted.
+# How many variants of a gene belong to each component, in expectation, and its bound; NULL when
+# it cannot be fitted.
 gene_counts <- function(item, common) {
   tryCatch({
     fit <- fit_gene(item, item_genotypes(item, common), common, update = "residual")
-    fit$state$progress$memory$alpha
+    list(alpha = fit$state$progress$memory$alpha, bound = utils::tail(fit$objective$value, 1))
   }, error = function(e) NULL)
-}
-
-pooled_weights <- function(counts, prior, penalty) {
-  total <- Reduce(`+`, Filter(Negate(is.null), counts))
-  if (is.null(total)) return(prior$weights)
-  if (prior$null) total[1] <- total[1] + penalty - 1
-  total / sum(total)
 }
 
 # ---- one gene -----------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ mmash_source <- function(x, fun, settings = list()) UseMethod("mmash_source")
 mmash_source.default <- function(x, fun, settings = list()) {
   must <- paste("a numeric matrix samples x variants, a sparse matrix, the path of a .bed file,",
                 "or made by suff_stats() or summary_stats()")
-  abort_arg(fun, "x", must, describe_value(x), if (is.numeric(x)) "as.matrix(x)")
+  abort_x(fun, settings, must, describe_value(x), if (is.numeric(x)) "as.matrix(x)")
 }
 
 mmash_source.data.frame <- function(x, fun, settings = list()) {
   bad <- names(x)[!vapply(x, is.numeric, NA)]
   if (length(bad) > 0) {
-    abort_arg(fun, "x", "numeric in every column", sprintf("column '%s' of class %s", bad[1],
+    abort_x(fun, settings, "numeric in every column", sprintf("column '%s' of class %s", bad[1],
                                                            class(x[[bad[1]]])[1]))
   }
   mmash_source(as.matrix(x), fun, settings)
@@ -29,18 +29,18 @@ mmash_source.SnpMatrix <- function(x, fun, settings = list()) {
 }
 
 mmash_source.matrix <- function(x, fun, settings = list()) {
-  if (!is.numeric(x)) abort_arg(fun, "x", "a numeric matrix", paste("a matrix of mode", mode(x)))
+  if (!is.numeric(x)) abort_x(fun, settings, "a numeric matrix", paste("a matrix of mode", mode(x)))
   mmash_check_size(dim(x), fun, settings)
   infinite <- which(is.infinite(x))
   if (length(infinite) > 0) {
-    abort_arg(fun, "x", "finite", sprintf("%s at position %d", x[infinite[1]], infinite[1]))
+    abort_x(fun, settings, "finite", sprintf("%s at position %d", x[infinite[1]], infinite[1]))
   }
   missing <- sum(is.na(x))
   mmash_check_gaps(missing, fun, settings)
   bytes <- identical(settings$storage, "int8") ||
     (is.null(settings$storage) && is.integer(x) && fits_byte(x))
   if (bytes && !fits_byte(x)) {
-    abort_arg(fun, "x", "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
+    abort_x(fun, settings, "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
               "storage = \"double\"")
   }
   if (!bytes) storage.mode(x) <- "double"
@@ -56,7 +56,7 @@ mmash_source.Matrix <- function(x, fun, settings = list()) {
   }
   limit <- getOption("mixology.max_memory", 4e9)
   if (8 * prod(dim(x)) > limit) {
-    abort_arg(fun, "x", sprintf("at most %.3g bytes when dense", limit),
+    abort_x(fun, settings, sprintf("at most %.3g bytes when dense", limit),
               sprintf("%d x %d fractional values", nrow(x), ncol(x)),
               "genotypes as whole numbers, which are kept in one byte each")
   }
@@ -77,25 +77,25 @@ mmash_source.DelayedMatrix <- function(x, fun, settings = list()) {
 }
 
 mmash_source.character <- function(x, fun, settings = list()) {
-  if (!is_scalar(x)) abort_arg(fun, "x", "the path of one file", describe_value(x))
+  if (!is_scalar(x)) abort_x(fun, settings, "the path of one file", describe_value(x))
   if (grepl("\\.vcf(\\.b?gz)?$", x, ignore.case = TRUE)) {
-    if (!file.exists(x)) abort_arg(fun, "x", "a VCF file", sprintf("\"%s\", which is not there", x))
+    if (!file.exists(x)) abort_x(fun, settings, "a VCF file", sprintf("\"%s\", which is not there", x))
     return(vcf_source(x, fun, settings))
   }
   other <- regmatches(x, regexpr("[.](bgen|pgen|bcf|ped|gds)$", x, ignore.case = TRUE))
-  if (length(other) > 0) abort_foreign_file(x, tolower(substring(other, 2)), fun)
+  if (length(other) > 0) abort_foreign_file(x, tolower(substring(other, 2)), fun, settings)
   bed_source(x, fun, settings)
 }
 
 # Formats that are not read, and the command that makes a .bed file of them.
-abort_foreign_file <- function(x, kind, fun) {
+abort_foreign_file <- function(x, kind, fun, settings) {
   stem <- sub("[.][^.]*$", "", x)
   convert <- switch(kind, bgen = sprintf("plink2 --bgen %s ref-first --make-bed --out %s", x, stem),
                     pgen = sprintf("plink2 --pfile %s --make-bed --out %s", stem, stem),
                     bcf = sprintf("plink2 --bcf %s --make-bed --out %s", x, stem),
                     ped = sprintf("plink --file %s --make-bed --out %s", stem, stem),
                     gds = "SNPRelate::snpgdsGDS2BED()")
-  abort_arg(fun, "x", "a .bed or .vcf file or a matrix of dosages", sprintf("\"%s\"", x),
+  abort_x(fun, settings, "a .bed or .vcf file or a matrix of dosages", sprintf("\"%s\"", x),
             sprintf("`%s`, or read its dosages into a matrix", convert))
 }
 
@@ -104,25 +104,29 @@ mmash_new_source <- function(kind, x, dims, names = NULL, missing = 0, ...) {
        variants = names[[2]], missing = missing, ...)
 }
 
+# What is wrong with the genotypes, under the name that the caller's argument has.
+abort_x <- function(fun, settings, ...) abort_arg(fun, settings$arg %||% "x", ...)
+
 mmash_check_size <- function(dims, fun, settings = list()) {
-  least <- settings$samples %||% 2
+  least <- settings$least %||% 2
   if (dims[1] < least || dims[2] < 1) {
-    abort_arg(fun, "x", sprintf("a matrix with at least %s and one variant",
-                                if (least == 1) "one sample" else "two samples"),
-              paste(dims, collapse = " x "))
+    abort_x(fun, settings, sprintf("a matrix with at least %s and one variant",
+                                   c("one sample", "two samples")[least]),
+            paste(dims, collapse = " x "))
   }
 }
 
 mmash_check_gaps <- function(missing, fun, settings) {
   if (missing > 0 && !identical(settings$missing_x, "mean")) {
-    abort_arg(fun, "x", "without missing values", sprintf("%d NA", missing),
+    abort_x(fun, settings, "without missing values", sprintf("%d NA", missing),
               "missing_x = \"mean\", which puts the mean of the variant in their place")
   }
 }
 
 fits_byte <- function(x) {
-  known <- x[!is.na(x)]
-  all(known == round(known) & abs(known) <= 127)
+  ends <- suppressWarnings(range(x, na.rm = TRUE)) # of nothing: Inf, -Inf
+  if (ends[1] > ends[2]) return(TRUE)
+  all(abs(ends) <= 127) && (is.integer(x) || all(x == round(x), na.rm = TRUE))
 }
 
 # Means of the rows given take the place of what is missing.
@@ -159,21 +163,15 @@ mmash_response <- function(y, source, fun) {
     abort_arg(fun, "y", "observed at least twice in every condition",
               sprintf("no such data in condition %s", colnames(y)[empty[1]]), "dropping it")
   }
-  flat <- which(apply(y, 2, function(v) diff(range(v, na.rm = TRUE)) == 0))
-  if (length(flat) > 0) {
-    abort_arg(fun, "y", "responses that vary in every condition",
-              sprintf("the same number throughout condition %s", colnames(y)[flat[1]]),
-              "dropping it")
-  }
   y
 }
 
-mmash_response_matrix <- function(y, fun) {
+mmash_response_matrix <- function(y, fun, arg = "y") {
   if (is_se(y)) y <- t(as.matrix(se_assay_any(y, fun)))
   if (is.data.frame(y)) y <- as.matrix(y)
   if (is.numeric(y) && is.null(dim(y))) y <- matrix(y, dimnames = list(names(y), NULL))
   if (!is.numeric(y) || length(dim(y)) != 2 || ncol(y) < 1) {
-    abort_arg(fun, "y", "a numeric matrix samples x conditions", describe_value(y))
+    abort_arg(fun, arg, "a numeric matrix samples x conditions", describe_value(y))
   }
   if (is.null(colnames(y))) colnames(y) <- paste0("condition", seq_len(ncol(y)))
   storage.mode(y) <- "double"

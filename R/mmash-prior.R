@@ -245,6 +245,7 @@ prior_effects <- function(Y, X, standardize, covariates, missing_x, allele, fun)
     m[apply(is.finite(m), 1, all), , drop = FALSE]
   })
   if (nrow(out$bhat) == 0) abort_arg(fun, "X", "with variants that vary", "constant columns only")
+  if (all(out$shat <= 0)) abort_arg(fun, "Y", "varying", "constant responses only")
   out
 }
 

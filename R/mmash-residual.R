@@ -65,26 +65,38 @@ check_residual <- function(x, conditions, fun, arg) {
   x
 }
 
+# A condition that does not vary has no residual variance that could be learned.
+check_varying <- function(input, residual, conditions, fun) {
+  if (residual$kind == "fixed") return(invisible())
+  size <- if (input$kind == "gram") diag(input$cross) else colSums(input$y^2)
+  flat <- which(size <= 1e-20 * input$n * input$center^2 | size <= 0)
+  if (length(flat) > 0) {
+    abort_arg(fun, "y", "varying in every condition, or 'residual' a matrix",
+              sprintf("a constant condition %s", conditions[flat[1]]), "dropping it")
+  }
+}
+
+# Conditions that depend on one another linearly, or more of them than samples, have a singular
+# covariance: chains start from its diagonal, for their prior keeps them from the edge.
+check_start_residual <- function(v, method, fun) {
+  low <- min(eigen(stats::cov2cor(v), symmetric = TRUE, only.values = TRUE)$values)
+  if (low > 1e-14) return(v)
+  if (method == "gibbs") return(diag(diag(v), nrow(v)))
+  abort_arg(fun, "y", "of linearly independent conditions, fewer than the samples",
+            "responses with a singular covariance",
+            "residual = \"diagonal\", low_rank(1) or a matrix, or method = \"gibbs\"")
+}
+
 # Where the residual starts when it is not given: the covariance of the responses.
 start_residual <- function(residual, input) {
   if (!is.null(residual$matrix)) return(residual$matrix)
   v <- if (input$kind == "gram") input$cross / (input$n - 1) else response_covariance(input)
-  flat <- which(diag(v) <= 0)
-  if (length(flat) > 0) {
-    abort_arg("mmash", "y", "responses that the covariates do not explain altogether",
-              sprintf("no variance left in condition %d", flat[1]))
-  }
-  free <- input$n - 1 - ncol(input$basis %||% matrix(0, 0, 0))
-  if (residual$kind == "full" && nrow(v) > free) {
-    abort_arg("mmash", "residual", sprintf("\"diagonal\", low_rank() or given for %d conditions",
-                                           nrow(v)),
-              sprintf("\"full\" with %g samples", input$n), "residual = low_rank(1)")
-  }
-  residual_part(v, residual)
+  if (residual$kind == "full") v else residual_part(v, residual)
 }
 
 # The member of the family that is learned nearest to v.
 residual_part <- function(v, residual) {
+  if (residual$kind == "fixed") return(v)
   if (residual$kind == "diagonal") return(diag(diag(v), nrow(v)))
   if (residual$kind == "low_rank") return(low_rank_part(v, residual$rank))
   scale <- sqrt(diag(v))

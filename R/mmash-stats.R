@@ -36,21 +36,59 @@
 suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
                        centered = NULL) {
   fun <- "suff_stats"
-  n <- check_number(n, fun, "n", 3)
+  n <- check_samples(n, 3, fun)
   centered <- if (!is.null(centered)) check_flag(centered, fun, "centered") else
     if (is.null(x_means) && is.null(y_means)) TRUE
   XtX <- check_symmetric(XtX, NULL, fun, "XtX")
   p <- nrow(XtX)
+  check_same_names(XtY, XtX, fun, "XtX")
   XtY <- check_block(XtY, p, NULL, fun, "XtY")
   YtY <- check_symmetric(YtY, ncol(XtY), fun, "YtY")
   x_means <- check_means(x_means, p, fun, "x_means")
   y_means <- check_means(y_means, ncol(XtY), fun, "y_means")
   if (!(centered %||% !may_be_raw(XtX, XtY, YtY, n, x_means, y_means))) {
+    flat <- diag(XtX) - n * x_means^2 <= 1e-12 * diag(XtX) # what is left is rounding
     XtX <- XtX - n * tcrossprod(x_means)
+    XtX[flat, ] <- XtX[, flat] <- 0
     XtY <- XtY - n * tcrossprod(x_means, y_means)
+    XtY[flat, ] <- 0
     YtY <- YtY - n * tcrossprod(y_means)
   }
+  check_products(XtX, XtY, YtY, fun)
   new_suff_stats(XtX, XtY, YtY, n, x_means, y_means)
+}
+
+# No product of two columns is larger than their lengths allow.
+check_products <- function(XtX, XtY, YtY, fun, slack = 1.001) {
+  x <- diag(XtX)
+  y <- diag(YtY)
+  if (any(x < 0)) abort_arg(fun, "XtX", "of a diagonal of at least 0", format(min(x)))
+  check_semidefinite(YtY, fun, "YtY")
+  if (any(XtX^2 > slack * tcrossprod(x) + 1e-300)) {
+    abort_arg(fun, "XtX", "a matrix of cross-products", "a correlation above 1")
+  }
+  if (any(XtY^2 > slack * tcrossprod(x, y) + 1e-300)) {
+    abort_arg(fun, "XtY", "of the data of 'XtX' and 'YtY'", "a correlation above 1")
+  }
+}
+
+check_semidefinite <- function(x, fun, arg) {
+  low <- min(eigen(x, symmetric = TRUE, only.values = TRUE)$values)
+  if (low < -1e-8 * max(abs(x))) {
+    abort_arg(fun, arg, "positive semi-definite", sprintf("an eigenvalue of %.3g", low))
+  }
+}
+
+# Variants in the same order, where both have names.
+check_same_names <- function(estimates, square, fun, arg) {
+  known <- rownames(estimates)
+  names <- colnames(square)
+  if (is.null(known) || is.null(names) || length(known) != length(names)) return(invisible())
+  if (!identical(known, names)) {
+    at <- which(known != names)[1]
+    abort_arg(fun, arg, "of the variants of the estimates, in their order",
+              sprintf("\"%s\" beside \"%s\"", names[at], known[at]))
+  }
 }
 
 # Could these be cross-products of data that were not centred? The joint matrix without the means
@@ -79,15 +117,20 @@ new_suff_stats <- function(XtX, XtY, YtY, n, x_means, y_means) {
 summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_means = NULL,
                           y_means = NULL) {
   fun <- "summary_stats"
-  n <- check_number(n, fun, "n", 4)
+  if (missing(ld)) abort_arg(fun, "ld", "the P x P matrix of correlations", "nothing")
+  if (missing(cov_y)) abort_arg(fun, "cov_y", "the J x J covariance of the responses", "nothing")
+  n <- if (missing(n)) abort_arg(fun, "n", "the number of samples", "nothing") else
+    check_samples(n, 4, fun)
   if (is.null(z) == is.null(bhat) || is.null(bhat) != is.null(shat)) {
     abort_arg(fun, "z", "given, or 'bhat' together with 'shat'", "another combination")
   }
   estimates <- check_block(z %||% bhat, NULL, NULL, fun, if (is.null(z)) "bhat" else "z")
   p <- nrow(estimates)
+  check_same_names(estimates, ld, fun, "ld")
   ld <- check_ld(ld, p, fun)
   cov_y <- check_symmetric(cov_y, ncol(estimates), fun, "cov_y")
   if (any(diag(cov_y) <= 0)) abort_arg(fun, "cov_y", "of positive diagonal", "a value of 0 or less")
+  check_semidefinite(cov_y, fun, "cov_y")
   yy <- rep((n - 1) * diag(cov_y), each = p)
   if (is.null(z)) {
     shat <- check_positive(check_block(shat, p, ncol(estimates), fun, "shat"), fun, "shat")
@@ -101,6 +144,12 @@ summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_me
   check_ld_fits(ld, estimates, d, cov_y, n, fun)
   new_suff_stats(XtX, d * estimates, (n - 1) * cov_y, n, check_means(x_means, p, fun, "x_means"),
                  check_means(y_means, ncol(estimates), fun, "y_means"))
+}
+
+check_samples <- function(n, least, fun) {
+  n <- check_number(n, fun, "n", least)
+  if (is.infinite(n)) abort_arg(fun, "n", "finite", "Inf")
+  n
 }
 
 check_means <- function(x, length, fun, arg) {
@@ -117,7 +166,9 @@ check_block <- function(x, rows, cols, fun, arg) {
     (is.null(cols) || ncol(x) == cols) && nrow(x) > 0 && ncol(x) > 0
   if (!sized || !all(is.finite(x))) {
     must <- sprintf("a finite numeric %s x %s matrix", rows %||% "P", cols %||% "J")
-    abort_arg(fun, arg, must, describe_value(x))
+    bad <- if (sized) which(!is.finite(x))[1]
+    abort_arg(fun, arg, must, if (sized) sprintf("%s at position %d", x[bad], bad) else
+      describe_value(x), if (sized) "leaving out variants that do not vary")
   }
   storage.mode(x) <- "double"
   x

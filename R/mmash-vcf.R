@@ -5,26 +5,26 @@ vcf_source <- function(x, fun, settings) {
   check_installed("VariantAnnotation", fun, "a VCF file")
   start <- readBin(x, "raw", 14)
   if (identical(start[1:2], as.raw(c(0x1f, 0x8b))) && !identical(start[13:14], charToRaw("BC"))) {
-    abort_arg(fun, "x", "a VCF file, plain or compressed by bgzip",
+    abort_x(fun, settings, "a VCF file, plain or compressed by bgzip",
               sprintf("'%s', compressed by gzip", x), "gunzip")
   }
   readable <- function(code) {
     tryCatch(code, error = function(e) {
-      abort_arg(fun, "x", "a VCF file", sprintf("'%s', which cannot be read: %s", x,
+      abort_x(fun, settings, "a VCF file", sprintf("'%s', which cannot be read: %s", x,
                                                 conditionMessage(e)))
     })
   }
   header <- readable(VariantAnnotation::scanVcfHeader(x))
-  field <- vcf_field(rownames(VariantAnnotation::geno(header)), fun)
+  field <- vcf_field(rownames(VariantAnnotation::geno(header)), fun, settings)
   wanted <- VariantAnnotation::ScanVcfParam(fixed = "ALT", info = NA, geno = field)
   vcf <- readable(VariantAnnotation::readVcf(x, param = wanted))
   mmash_source(vcf, fun, settings)
 }
 
-vcf_field <- function(have, fun) {
+vcf_field <- function(have, fun, settings) {
   field <- intersect(c("DS", "GT"), have)[1]
   if (is.na(field)) {
-    abort_arg(fun, "x", "a VCF with the field DS or GT", toString(have %||% "none"))
+    abort_x(fun, settings, "a VCF with the field DS or GT", toString(have %||% "none"))
   }
   field
 }
@@ -32,9 +32,10 @@ vcf_field <- function(have, fun) {
 mmash_source.VCF <- function(x, fun, settings = list()) {
   check_installed("VariantAnnotation", fun, "a VCF object")
   values <- VariantAnnotation::geno(x)
-  field <- vcf_field(names(values), fun)
+  field <- vcf_field(names(values), fun, settings)
   mmash_check_size(rev(dim(x)), fun, settings)
-  dosage <- if (field == "DS") stated_dosage(values[["DS"]]) else called_dosage(values[["GT"]], fun)
+  dosage <- if (field == "DS") stated_dosage(values[["DS"]]) else
+    called_dosage(values[["GT"]], fun, settings)
   dosage <- t(dosage)
   names <- unique_or_null(rownames(x))
   dimnames(dosage) <- list(colnames(x), names)
@@ -54,13 +55,13 @@ stated_dosage <- function(ds) {
 }
 
 # "0/1", "1|1", "./." and the like: 1, 2, missing. Few are different, so few are parsed.
-called_dosage <- function(gt, fun) {
+called_dosage <- function(gt, fun, settings) {
   calls <- unique(as.vector(gt))
   alleles <- strsplit(ifelse(is.na(calls), ".", calls), "[/|]")
   counts <- vapply(alleles, function(a) {
     if (length(a) == 0 || any(a == ".")) return(NA_integer_)
     number <- suppressWarnings(as.integer(a))
-    if (anyNA(number)) abort_arg(fun, "x", "a VCF with calls such as 0/1", paste(a, collapse = "/"))
+    if (anyNA(number)) abort_x(fun, settings, "a VCF with calls such as 0/1", paste(a, collapse = "/"))
     sum(number > 0)
   }, 0L)
   array(counts[match(gt, calls)], dim(gt))

@@ -4,7 +4,7 @@
 window_source <- function(genotypes, fun, settings) {
   if (!methods::is(genotypes, "DelayedMatrix")) return(mmash_source(genotypes, fun, settings))
   check_installed("DelayedArray", fun, "a DelayedMatrix")
-  mmash_check_size(dim(genotypes), fun)
+  mmash_check_size(dim(genotypes), fun, settings)
   mmash_new_source("delayed", genotypes, dim(genotypes), dimnames(genotypes))
 }
 

@@ -14,10 +14,12 @@
 #' \eqn{q(B) = \prod_p \sum_t \alpha_{pt} N(\mu_{pt}, S_{pt})}, variant after variant; weights and
 #' residual covariance are updated after each sweep, the latter from the expected residual
 #' cross-product \eqn{[R'R + \sum_p d_p Cov(\beta_p)] / N}. `"gibbs"` samples component and effect
-#' of each variant, the weights (Dirichlet) and the residual covariance (inverse Wishart). `"em"`
+#' of each variant, the weights and the residual covariance (see the section on its priors). `"em"`
 #' looks at one variant at a time, as mash does on the estimates of an association scan: it is
 #' empirical Bayes on the exact likelihood of each estimate, equal to the others when the variants
-#' are uncorrelated, and learns the weights alone.
+#' are uncorrelated. It learns the weights alone and takes the covariance of the responses for that
+#' of the residuals; correlated variants each show the effect that they share, and `fitted()` and
+#' `predict()` add all of them up.
 #'
 #' **Missing responses** (`NA` in `y`) are integrated out exactly, pattern by pattern of the
 #' conditions observed. Samples without any response are left out. **A variant that does not vary**
@@ -30,14 +32,18 @@
 #' variant, given all other signals.
 #'
 #' @param x Genotypes: a matrix or data frame samples x variants; a sparse Matrix or a DelayedMatrix
-#'   (whole numbers are kept in one byte); a SnpMatrix; the path of a PLINK `.bed` file with its
-#'   `.bim` and `.fam`, which is read through a memory map, two bits a genotype; or
-#'   [suff_stats()] / [summary_stats()].
+#'   (whole numbers are kept in one byte, or where they are not 0); a SnpMatrix; the path of a PLINK
+#'   `.bed` file with its `.bim` and `.fam`, which is read through a memory map, two bits a genotype;
+#'   the path of a `.vcf` file (plain or compressed by bgzip) or a VCF object of VariantAnnotation,
+#'   of which dosages (`DS`) or else calls (`GT`) of alleles other than the reference are counted;
+#'   or [suff_stats()] / [summary_stats()]. For BGEN and other formats the error names the command
+#'   that makes a `.bed` file of them.
 #' @param y Responses: a matrix samples x conditions, a vector, or a SummarizedExperiment
 #'   (conditions x samples). `NA` allowed.
 #' @param prior From [mash_prior()]. Default `mash_prior(y, X = x)`.
 #' @param residual The residual covariance: a J x J matrix, which is kept; or `"full"` (default),
-#'   `"diagonal"`, or [low_rank()], which are learned.
+#'   `"diagonal"`, or [low_rank()], which are learned. `low_rank("auto")` is chosen by variational
+#'   fits also for `"gibbs"`.
 #' @param method `"vb"` (default), `"em"` or `"gibbs"`.
 #' @param covariates Matrix or data frame that is regressed out of both `x` and `y`.
 #' @param standardize Scale the variants to standard deviation 1, so that the prior is one of
@@ -64,8 +70,17 @@
 #'   `residual_covariance`, `coefficients` and, with covariates, their `covariates` x J
 #'   coefficients; `tidy()` has the columns `variant, condition, term, estimate, std.error,
 #'   prob_positive, prob_negative, lfsr, pip`.
-#' @section Errors: a condition without data, sample names that differ, missing or infinite
-#'   genotypes, a prior of another size, a residual covariance that is not positive definite, a
+#' @section Priors of the sampler: With `v` the diagonal of the residual covariance where the chains
+#'   start (that of the responses, unless `start` says otherwise), each prior mean of a residual
+#'   variance is `v`: `"full"` is inverse Wishart with J + 2 degrees of freedom and scale `diag(v)`,
+#'   `"diagonal"` inverse gamma(3/2, v/2). For `low_rank(q)` it is the mean of `v`: half of it from
+#'   sigma2 ~ inverse gamma(3/2, mean(v)/4), half from elements of `W` ~ N(0, mean(v)/(2q)). The
+#'   weights are Dirichlet: `penalty` for the null, 1/(number of others) for each of the others.
+#'   Intercept and coefficients of the covariates have flat priors and are integrated out; missing
+#'   responses are integrated out of the draws of effects and drawn for that of the residual.
+#' @section Errors: a condition without data or, unless `residual` is a matrix, without variation;
+#'   conditions that depend on one another linearly; sample names that differ; missing or infinite
+#'   genotypes; a prior of another size; a residual covariance that is not positive definite; a
 #'   `.bed` file that is cut short or none.
 #' @references Morgante, Carbonetto, Wang, Zou, Sarkar and Stephens (2023) A flexible empirical
 #'   Bayes approach to multivariate multiple regression, and its improved accuracy in predicting
@@ -123,13 +138,15 @@ mmash_data <- function(x, y, covariates, settings) {
     }
     return(list(input = mmash_gram(source, settings$standardize, order), source = source,
                 order = order, conditions = colnames(source$stats$XtY),
-                info = describe_data(x, c(source$rows, source$cols))))
+                info = describe_data(x, c(source$rows, source$cols),
+                                     list(NULL, source$variants))))
   }
   if (is.null(y)) abort_arg("mmash", "y", "a numeric matrix samples x conditions", "NULL")
   y <- mmash_response(y, source, "mmash")
   covariates <- mmash_covariates(covariates, source, "mmash")
   input <- mmash_individual(source, y, covariates, settings$standardize, order)
-  info <- describe_data(list(hashed_file(x, source), y), c(source$rows, source$cols))
+  info <- describe_data(list(hashed_file(x, source), y), c(source$rows, source$cols),
+                        list(source$samples, source$variants))
   info$response <- data_hash(unname(y))
   list(input = input, source = source, order = order, conditions = colnames(y), y = y,
        covariates = covariates, info = info)
@@ -162,12 +179,13 @@ with_seed_of <- function(seed, code) {
 }
 
 mmash_bridge <- function(data, prior, residual, update, settings) {
+  residual <- resolve_residual(residual, data$conditions, "mmash")
+  check_varying(data$input, residual, data$conditions, "mmash")
   prior <- prior %||% default_prior(data)
   if (!inherits(prior, "mash_prior")) {
     abort_arg("mmash", "prior", "made by mash_prior()", describe_value(prior))
   }
   prior <- fitting_prior(prior, data, settings$standardize)
-  residual <- resolve_residual(residual, data$conditions, "mmash")
   learned <- mmash_update(update, residual, settings$method)
   penalty <- if (prior$null) settings$penalty else 1
   inputs <- c(settings, list(data = data, input = data$input, prior = prior, residual = residual,
@@ -217,7 +235,13 @@ default_prior <- function(data) {
     colnames(m) <- data$conditions
     m[apply(is.finite(m), 1, all), , drop = FALSE]
   })
-  if (nrow(effects$bhat) == 0) abort_arg("mmash", "x", "with variants that vary", "none")
+  if (nrow(effects$bhat) == 0) {
+    if (any(colSums(!is.na(data$y)) < 3)) {
+      abort_arg("mmash", "y", "observed three times in every condition for a default prior",
+                "fewer values", "prior = mash_prior(matrices = , grid = )")
+    }
+    abort_arg("mmash", "x", "with variants that vary", "none")
+  }
   new_mash_prior(canonical_matrices(data$conditions), data_grid(effects), TRUE, NULL,
                  data$input$standardize, data$conditions, TRUE)
 }
@@ -249,7 +273,10 @@ mmash_start <- function(inputs, residual = inputs$residual) {
     check_block(start$coef, size[1], size[2], "mmash", "start$coef")[inputs$data$order, ,
                                                                       drop = FALSE]
   }
-  sigma <- if (is.null(start$residual)) start_residual(residual, inputs$input) else {
+  sigma <- if (is.null(start$residual)) {
+    residual_part(check_start_residual(start_residual(residual, inputs$input), inputs$method,
+                                       "mmash"), residual)
+  } else {
     of_family(check_residual(start$residual, inputs$data$conditions, "mmash", "start$residual"),
               residual, inputs)
   }
@@ -378,8 +405,7 @@ new_mmash <- function(out, inputs) {
 mmash_remembered <- function(out, inputs, back) {
   means <- if (inputs$input$kind == "gram") inputs$data$source$stats$x_means else out$center[back]
   c(inputs[c("standardize", "missing_x", "allele")],
-    list(means = means, named = !is.null(inputs$data$source$variants),
-         covariates = inputs$data$covariates$design))
+    list(means = means, covariates = inputs$data$covariates$design))
 }
 
 # The objective of "em" without the log density of the penalty.

@@ -109,7 +109,8 @@ test_that("windows and genes that make no sense are named", {
   expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = "v99")), "'windows' must be variants")
   expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = 1.5)), "'windows' must be variants")
   expect_error(mmash_genes(d$genes, d$x, 3), "'windows' must be a named list")
-  expect_error(mmash_genes(d$genes, d$x, transform(d$windows, last = 99)), "'windows' must be column")
+  expect_error(mmash_genes(d$genes, d$x, transform(d$windows, last = 99)),
+               "'windows' must be column")
   pairs <- data.frame(gene = "gene1", chr = 1, start = 1, end = 9)
   expect_error(mmash_genes(d$genes[1], d$x, pairs), "'positions' must be")
   expect_error(mmash_genes(d$genes[1], d$x, pairs, positions = data.frame(chr = 1, pos = 1)),

@@ -92,6 +92,12 @@ test_that("bad data are named", {
   d <- small()
   fit <- function(x = d$x, y = d$y, prior = small_prior, ...) mmash(x, y, prior, ...)
   expect_error(fit(y = cbind(d$y[, 1], NA)), "'y' must be observed at least twice")
+  expect_error(fit(y = cbind(d$y[, 1], 3)), "'y' must be varying in every condition")
+  expect_error(fit(y = cbind(d$y[, 1], 2 * d$y[, 1])), "linearly independent conditions.*gibbs")
+  expect_error(fit(y = d$x[, 1:2] + 0), "has become singular")
+  expect_error(mash_prior(0 * d$y, X = d$x), "'Y' must be varying")
+  late <- replace(d$y, 3:40, NA)
+  expect_error(mmash(d$x, late), "observed three times in every condition for a default prior")
   expect_error(fit(y = d$y[1:30, ]), "'y' must be one row per sample of 'x' \\(40\\); got 30 rows")
   expect_error(fit(y = replace(d$y, 3, Inf)), "'y' must be finite or NA")
   expect_error(fit(y = "a"), "'y' must be a numeric matrix")
@@ -159,6 +165,87 @@ test_that("bad statistics are named", {
   s <- suff_stats(crossprod(x), crossprod(x, y), crossprod(y), 40)
   expect_error(mmash(s, d$y, small_prior), "left out beside sufficient statistics")
   expect_error(fitted(quiet_mmash(s, prior = small_prior)), "has no samples")
+})
+
+test_that("statistics that cannot be are named", {
+  d <- small()
+  x <- scale(d$x, scale = FALSE)
+  y <- scale(d$y, scale = FALSE)
+  stats <- function(XtX = crossprod(x), XtY = crossprod(x, y), YtY = crossprod(y), n = 40) {
+    suff_stats(XtX, XtY, YtY, n)
+  }
+  expect_error(stats(XtX = -crossprod(x)), "'XtX' must be of a diagonal of at least 0")
+  expect_error(stats(XtX = crossprod(x) + 99 * (1 - diag(6))), "'XtX' must be a matrix of cross-pr")
+  expect_error(stats(XtY = 99 * crossprod(x, y)), "'XtY' must be of the data of 'XtX' and 'YtY'")
+  expect_error(stats(YtY = crossprod(y) + 999 * (1 - diag(2))), "'YtY' must be positive semi-def")
+  expect_error(stats(n = Inf), "'n' must be finite")
+  expect_error(stats(XtX = replace(crossprod(x), 1, NA)), "'XtX' must be .*NA at position 1")
+  turned <- crossprod(x)[6:1, 6:1]
+  expect_error(stats(XtX = turned), "in their order; got \"v6\" beside \"v1\"")
+  z <- array(1, c(6, 2))
+  expect_error(summary_stats(z = z, n = 40, cov_y = diag(2)), "'ld' must be the P x P matrix")
+  expect_error(summary_stats(z = z, ld = diag(6), n = 40), "'cov_y' must be the J x J")
+  expect_error(summary_stats(z = z, ld = diag(6), cov_y = diag(2)), "'n' must be the number")
+  expect_error(summary_stats(z = z, ld = diag(6), n = 40, cov_y = 1 + diag(-.5, 2)),
+               "'cov_y' must be positive semi-definite")
+  flat <- cbind(d$x, flat = 3) # rounding is all that centring leaves of it
+  from <- suff_stats(crossprod(flat), crossprod(flat, d$y), crossprod(d$y), 40, colMeans(flat),
+                     colMeans(d$y))
+  expect_equal(coef(quiet_mmash(from, prior = small_prior)),
+               coef(quiet_mmash(flat, d$y, small_prior)), tolerance = 1e-9)
+})
+
+test_that("every accessor answers or says why not, for every engine and every form of the data", {
+  d <- small()
+  stats <- suff_stats(crossprod(d$x), crossprod(d$x, d$y), crossprod(d$y), 40, colMeans(d$x),
+                      colMeans(d$y))
+  gaps <- replace(d$y, c(3, 70), NA)
+  bed <- write_bed(d$x, tempfile())
+  forms <- list(list(d$x, d$y), list(d$x, gaps), list(bed, d$y), list(stats, NULL))
+  for (form in forms) {
+    for (method in c("em", "vb", "gibbs")) {
+      control <- if (method == "gibbs") gibbs_control(chains = 1, iterations = 60)
+      fit <- quiet_mmash(form[[1]], form[[2]], small_prior, method = method, control = control,
+                         seed = 1)
+      expect_identical(dim(coef(fit)), c(7L, 2L))
+      for (f in list(lfsr, pip, tidy, glance, confint, vcov, objective, autoplot)) {
+        expect_false(is.null(f(fit)))
+      }
+      expect_identical(dim(predict(fit, d$x[1, , drop = FALSE])), c(1L, 2L))
+      if (method == "em") {
+        expect_error(credible_sets(fit), "one at a time")
+        expect_s3_class(logLik(fit), "logLik")
+        expect_match(utils::capture.output(print(fit)), "each variant was taken alone", all = FALSE)
+      } else {
+        expect_s3_class(credible_sets(fit), "data.frame")
+        expect_error(logLik(fit), "has no log likelihood")
+      }
+      if (is.null(form[[2]])) {
+        for (f in list(fitted, residuals, simulate, function(fit) augment(fit, d$y))) {
+          expect_error(f(fit), "a fit to sufficient statistics has no samples")
+        }
+      } else {
+        expect_equal(unname(fitted(fit)), unname(predict(fit, d$x)), tolerance = 1e-10)
+        expect_equal(residuals(fit, form[[2]]), form[[2]] - fitted(fit))
+        expect_error(residuals(fit, d$y[1:5, ]), "'data' must be the responses of the fit")
+        expect_identical(nrow(augment(fit, form[[2]])), 80L)
+        expect_length(simulate(fit, 2, seed = 1), 2)
+      }
+    }
+  }
+})
+
+test_that("new genotypes are found by the names of their variants", {
+  d <- small()
+  fit <- quiet_mmash(d$x, d$y, small_prior, seed = 1)
+  expect_equal(predict(fit, d$x[, 6:1]), predict(fit, d$x), tolerance = 1e-12)
+  expect_equal(unname(predict(fit, unname(d$x))), unname(predict(fit, d$x)))
+  other <- `colnames<-`(d$x, paste0("w", 1:6))
+  expect_error(predict(fit, other), "of the variants of the fit; got \"w1\"; try unname")
+  expect_error(predict(fit, d$x[, c(1, 1:5)]), "a name twice")
+  expect_error(predict(fit, replace(d$x, 1, NA)), "'newx' must be without missing values")
+  expect_false(anyNA(predict(fit, replace(d$x, 1, NA), missing_x = "mean")))
+  expect_error(predict(fit, d$x[0, ]), "'newx' must be a matrix with at least one sample")
 })
 
 test_that("priors are made as they are described", {
@@ -271,7 +358,8 @@ test_that("files of other formats are refused with what to do", {
   expect_error(fit("chr1.bgen"), "'x' must be a .bed or .vcf file.*plink2 --bgen chr1.bgen")
   expect_error(fit("a.pgen"), "plink2 --pfile a --make-bed")
   expect_error(fit("a.bcf"), "plink2 --bcf a.bcf")
-  expect_error(fit("no_such.vcf.gz"), "'x' must be a VCF file; got \"no_such.vcf.gz\", which is not")
+  expect_error(fit("no_such.vcf.gz"),
+               "'x' must be a VCF file; got \"no_such.vcf.gz\", which is not")
   expect_error(fit(c("a.bed", "b.bed")), "'x' must be the path of one file")
   skip_if_not_installed("VariantAnnotation")
   empty <- tempfile(fileext = ".vcf")

@@ -21,7 +21,9 @@ struct Factored {
 inline Factored factor(const MatrixXd& sigma) {
   const Eigen::LLT<MatrixXd> llt(sigma);
   if (llt.info() != Eigen::Success) {
-    throw std::runtime_error("mmash: the residual covariance is not positive definite");
+    throw std::runtime_error(
+        "mmash: the residual covariance has become singular: some combination of the conditions is "
+        "fitted without error; try residual = \"diagonal\", low_rank(), or a matrix");
   }
   Factored out;
   out.inverse = llt.solve(MatrixXd::Identity(sigma.rows(), sigma.cols()));
