@@ -13,13 +13,13 @@ using namespace mixology;
 
 namespace {
 
-// The best of `start` and `count` points of the penalised path after short runs.
-Mmash::State best_start(const Mmash& model, Mmash::State start, int count,
-                        const AscentOptions& options, Executor& executor, Monitor& monitor,
-                        Rcpp::List& report) {
+// The best of `start` and `count` points of the penalised path after rounds of short runs.
+Mmash::State best_start(const Mmash& model, Mmash::State start, int count, AscentOptions options,
+                        Executor& executor, Monitor& monitor, Rcpp::List& report) {
   if (count <= 0) return start;
+  options.short_iterations *= 2;  // weights and effects move together: slower than in clustering
   auto starts = mmash::GroupLassoPath(model, std::move(start), mmash::PathOptions()).starts(count);
-  const StartsReport chosen = short_runs(model, starts, options, executor, monitor);
+  const StartsReport chosen = run_off(model, starts, options, executor, monitor);
   report = to_list(chosen);
   return starts[static_cast<std::size_t>(chosen.chosen)];
 }

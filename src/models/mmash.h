@@ -119,6 +119,9 @@ class Mmash {
     return value;
   }
 
+  // What starting points are compared by (models/mmash/evidence.h).
+  double merit(const State& s, double objective) const;
+
   VectorXd parameters(const State& s) const {
     return options_.learn_weights ? s.log_weights.cwiseMax(kTinyLog) : VectorXd();
   }
@@ -194,6 +197,8 @@ class Mmash {
   }
 
   MatrixXd residual_cross(const State& s) const;  // R'R
+  // Sigma as the residuals at the mean of q have it.
+  MatrixXd plain_residual(const State& s) const;
   void update_fixed(State& s) const;
 
   VectorXd updated_weights(const Stats& stats) const {
@@ -230,4 +235,5 @@ class Mmash {
 
 }  // namespace mixology
 
+#include "models/mmash/evidence.h"
 #include "models/mmash/sweep.h"
