@@ -62,7 +62,8 @@
 #'   an earlier fit or `list(coef = P x J, weights =, residual =)`, each element optional. Without
 #'   a start, effects start at 0 and weights are those of the prior or all equal. With
 #'   `accelerate = TRUE` and weights not given, the solutions of a group lasso for `restarts - 1`
-#'   penalties are tried too: with correlated variants the bound has many local maxima.
+#'   penalties are tried too, each with the weights and the residual covariance that belong to it:
+#'   with correlated variants the bound has many local maxima. See the section on starts.
 #' @param seed,threads,verbose As everywhere: see [nbmix()].
 #' @param ... Nothing: an unknown name is an error.
 #' @return A fit: see [accessors], [tidiers] and [lfsr()]. `coef()` is (P + 1) x J with the
@@ -78,6 +79,12 @@
 #'   weights are Dirichlet: `penalty` for the null, 1/(number of others) for each of the others.
 #'   Intercept and coefficients of the covariates have flat priors and are integrated out; missing
 #'   responses are integrated out of the draws of effects and drawn for that of the residual.
+#' @section Starts: the bound takes correlated effects as independent given the data, and so falls
+#'   short of the log evidence by the more the more of them it holds: among its local maxima the
+#'   highest is one that leaves effects out. Starts are compared, in rounds of short runs, by the
+#'   bound plus this gap, which is a log determinant where the posterior is close to normal
+#'   (`fit$starts$objective`). The climb from the best of them maximises the bound alone;
+#'   `objective()` and the number of iterations are those of this last climb.
 #' @section Errors: a condition without data or, unless `residual` is a matrix, without variation;
 #'   conditions that depend on one another linearly; sample names that differ; missing or infinite
 #'   genotypes; a prior of another size; a residual covariance that is not positive definite; a

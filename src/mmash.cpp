@@ -1,6 +1,8 @@
 // Glue of mmash: one fit by coordinate ascent (vb) or of one SNP at a time (em), and q in full.
 #include "rglue/mmash.h"
 
+#include <algorithm>
+
 #include "engine/em.h"
 #include "engine/multistart.h"
 #include "engine/vb.h"
@@ -13,13 +15,14 @@ using namespace mixology;
 
 namespace {
 
-// The best of `start` and `count` points of the penalised path after short runs.
-Mmash::State best_start(const Mmash& model, Mmash::State start, int count,
-                        const AscentOptions& options, Executor& executor, Monitor& monitor,
-                        Rcpp::List& report) {
+// The best of `start` and `count` points of the penalised path after rounds of short runs.
+Mmash::State best_start(const Mmash& model, Mmash::State start, int count, AscentOptions options,
+                        Executor& executor, Monitor& monitor, Rcpp::List& report) {
   if (count <= 0) return start;
+  // Twice the usual length: weights and effects move together, more slowly than clusters do.
+  options.short_iterations = std::min(2 * options.short_iterations, options.max_iterations);
   auto starts = mmash::GroupLassoPath(model, std::move(start), mmash::PathOptions()).starts(count);
-  const StartsReport chosen = short_runs(model, starts, options, executor, monitor);
+  const StartsReport chosen = run_off(model, starts, options, executor, monitor);
   report = to_list(chosen);
   return starts[static_cast<std::size_t>(chosen.chosen)];
 }

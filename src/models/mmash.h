@@ -141,6 +141,8 @@ class Mmash {
     const VectorXd change = updated_weights(stats).array().exp() - s.log_weights.array().exp();
     return std::max(stats.moved, change.cwiseAbs().maxCoeff());
   }
+  // What starting points are compared by (models/mmash/evidence.h).
+  double merit(const State& s, double objective) const;
 
   VectorXd parameters(const State& s) const {
     return options_.learn_weights ? s.log_weights.cwiseMax(kTinyLog) : VectorXd();
@@ -218,6 +220,8 @@ class Mmash {
 
   MatrixXd residual_cross(const State& s) const;  // R'R
   double log_likelihood(const State& s) const;    // at the mean
+  // Sigma as the residuals at the mean of q have it.
+  MatrixXd plain_residual(const State& s) const;
   void update_fixed(State& s) const;
 
   VectorXd updated_weights(const Stats& stats) const {
@@ -262,4 +266,5 @@ class Mmash {
 
 }  // namespace mixology
 
+#include "models/mmash/evidence.h"
 #include "models/mmash/sweep.h"

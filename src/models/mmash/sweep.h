@@ -203,6 +203,14 @@ inline MatrixXd Mmash::residual_cross(const State& s) const {
   return 0.5 * (rr + rr.transpose());
 }
 
+inline MatrixXd Mmash::plain_residual(const State& s) const {
+  const std::vector<MatrixXd> none(data_.patterns.size(),
+                                   MatrixXd::Zero(conditions(), conditions()));
+  const MatrixXd c =
+      complete() ? MatrixXd(residual_cross(s) / data_.n) : pattern_stats(s, none).cross;
+  return residual_update(c, options_.residual, options_.rank, floor_);
+}
+
 inline Mmash::Stats Mmash::complete_stats(const State& s, const MatrixXd& second) const {
   Stats stats;
   const MatrixXd at_mean = s.mean * design().squares().asDiagonal() * s.mean.transpose();
