@@ -113,11 +113,12 @@ predict.mmash <- function(object, newx = NULL, covariates = NULL, missing_x = NU
 
 # Where each variant of the fit is: by name where both have names, else in their order.
 match_variants <- function(fit, source, fun) {
-  known <- rownames(fit$posterior$mean)
+  known <- fit$data_info$dimnames[[2]]
   new <- source$variants
-  if (is.null(new) || is.null(fit$data_info$dimnames[[2]]) || identical(new, known)) {
-    if (source$cols == length(known)) return(seq_along(known))
-    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", length(known)),
+  size <- nrow(fit$posterior$mean)
+  if (is.null(new) || is.null(known) || identical(new, known)) {
+    if (source$cols == size) return(seq_len(size))
+    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", size),
               sprintf("%d", source$cols))
   }
   at <- match(known, new)

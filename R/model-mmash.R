@@ -126,11 +126,17 @@ mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x,
   control <- resolve_control(control, method, fun)
   control$seed <- resolve_seed(seed %||% control$resumed$control$seed, fun)
   list(method = method, standardize = check_flag(standardize, fun, "standardize"),
-       penalty = check_number(penalty, fun, "penalty", 1, .Machine$double.xmax), order = order,
+       penalty = check_penalty(penalty, fun), order = order,
        missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
        storage = if (!is.null(storage)) check_choice(storage, c("double", "int8"), fun, "storage"),
        allele = check_choice(allele, c("second", "first"), fun, "allele"), control = control,
        threads = resolve_threads(threads, fun), verbose = check_flag(verbose, fun, "verbose"))
+}
+
+check_penalty <- function(penalty, fun) {
+  penalty <- check_number(penalty, fun, "penalty", 1)
+  if (is.infinite(penalty)) abort_arg(fun, "penalty", "finite", "Inf", "update = \"none\"")
+  penalty
 }
 
 # Everything about the data: `input` is what the core reads.
@@ -423,7 +429,8 @@ mmash_log_lik <- function(fit) {
 }
 
 mmash_labels <- function(data) {
-  list(data$source$variants %||% paste0("variant", seq_len(data$source$cols)), data$conditions)
+  variants <- data$source$variants %||% paste0("variant", seq_len(data$source$cols))
+  list(distinct_names(variants), data$conditions)
 }
 
 mmash_df <- function(inputs) {
