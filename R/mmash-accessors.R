@@ -116,7 +116,7 @@ match_variants <- function(fit, source, fun) {
   known <- fit$data_info$dimnames[[2]]
   new <- source$variants
   size <- nrow(fit$posterior$mean)
-  if (is.null(new) || is.null(known) || identical(new, known)) {
+  if (is.null(new) || is.null(known) || identical(new, known) || source$cols < size) {
     if (source$cols == size) return(seq_len(size))
     abort_arg(fun, "newx", sprintf("of the %d variants of the fit", size),
               sprintf("%d", source$cols))

@@ -14,7 +14,6 @@
 #pragma once
 
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -127,7 +126,7 @@ class Mmash {
     return data_.n * static_cast<double>(conditions());
   }
 
-  double longest_step() const { static const char* e = std::getenv("M3STEP"); return e ? std::atof(e) : kLongestStep; }
+  double longest_step() const { return kLongestStep; }
 
   // The trace of Sigma^-1 R'R is a sum of terms of this size.
   double rounding(const State& s) const {
@@ -135,11 +134,15 @@ class Mmash {
     return 2e-15 * data_.n * inverse.diagonal().dot(floor_) / kLeastVariance;
   }
 
-  // The largest change of an effect in units of its standard error, or of a weight.
+  // The largest change of an effect in units of its standard error, or of a weight. Over 1000: a
+  // parameter tolerance of 1e-8 then is one of 1e-5 standard errors.
   double movement(const State& s, const Stats& stats) const {
-    if (!options_.learn_weights) return stats.moved;
-    const VectorXd change = updated_weights(stats).array().exp() - s.log_weights.array().exp();
-    return std::max(stats.moved, change.cwiseAbs().maxCoeff());
+    double moved = stats.moved;
+    if (options_.learn_weights) {
+      const VectorXd change = updated_weights(stats).array().exp() - s.log_weights.array().exp();
+      moved = std::max(moved, change.cwiseAbs().maxCoeff());
+    }
+    return moved / 1000.0;
   }
   // What starting points are compared by (models/mmash/evidence.h).
   double merit(const State& s, double objective) const;

@@ -57,7 +57,7 @@ test_that("responses, conditions and priors are found by their names or refused"
   expect_equal(residuals(fit, d$y[, 2:1]), d$y - fitted(fit))
   expect_error(residuals(fit, d$y + 1), "'data' must be the responses of the fit")
   y <- d$y
-  fit <- quiet_mmash(d$x, y, read_prior, seed = 1)
+  fit <- suppressWarnings(mmash(d$x, y, read_prior, seed = 1))
   y <- y + 100
   expect_error(residuals(fit), "'data' must be the responses of the fit")
   s <- matrix(c(5, .2, .2, 1), 2, dimnames = rep(list(c("b", "a")), 2))
