@@ -1,8 +1,6 @@
 // Glue of mmash: one fit by coordinate ascent (vb) or of one SNP at a time (em), and q in full.
 #include "rglue/mmash.h"
 
-#include <algorithm>
-
 #include "engine/em.h"
 #include "engine/multistart.h"
 #include "engine/vb.h"
@@ -19,8 +17,9 @@ namespace {
 Mmash::State best_start(const Mmash& model, Mmash::State start, int count, AscentOptions options,
                         Executor& executor, Monitor& monitor, Rcpp::List& report) {
   if (count <= 0) return start;
-  // Twice the usual length: weights and effects move together, more slowly than clusters do.
-  options.short_iterations = std::min(2 * options.short_iterations, options.max_iterations);
+  // Twice the usual length: weights and effects move together, more slowly than clusters do. Not
+  // less for fewer iterations: a fit that is resumed has to begin where the long one did.
+  options.short_iterations *= 2;
   auto starts = mmash::GroupLassoPath(model, std::move(start), mmash::PathOptions()).starts(count);
   const StartsReport chosen = run_off(model, starts, options, executor, monitor);
   report = to_list(chosen);
