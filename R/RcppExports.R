@@ -49,6 +49,10 @@ mmash_effect <- function(prior, weights, precision, phi) {
     .Call(`_mixology_mmash_effect`, prior, weights, precision, phi)
 }
 
+mmash_limits <- function(prior, weights, precision, phi, tails) {
+    .Call(`_mixology_mmash_limits`, prior, weights, precision, phi, tails)
+}
+
 mmash_bed_fault <- function(head, size, samples, variants) {
     .Call(`_mixology_mmash_bed_fault`, head, size, samples, variants)
 }

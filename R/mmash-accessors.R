@@ -10,17 +10,20 @@
 #' @param x,object A fit of [mmash()].
 #' @param variant Name or number of a variant.
 #' @param newx,newdata Genotypes in any form that [mmash()] takes, from one sample on. Columns are
-#'   found by the names of the variants where the fit and they have names.
-#' @param covariates Covariates of the new samples, when the fit had some.
+#'   found by the names of the variants where the fit and they have names, else by their positions.
+#'   The mean of the variant in the data of the fit takes the place of a missing genotype.
+#' @param covariates Covariates of the new samples, when the fit had some, found by their names;
+#'   factors have the levels of the fit.
 #' @param missing_x As in [mmash()]. Default: as in the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
-#' @param type What to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
+#' @param type `"response"` for `predict()`. For plots, what to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
 #'   its smallest lfsr), `"weights"`.
 #' @param ... Further arguments for methods.
 #' @return `lfsr()`: P x J. `pip()`: P numbers. `predict()`, `fitted()`: samples x conditions.
-#' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes with other
-#'   variants.
+#' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes that lack
+#'   variants of the fit; new covariates that lack columns or have levels that the fit did not see;
+#'   responses that are not those of the fit.
 #' @examples
 #' set.seed(1)
 #' X <- matrix(rbinom(2000, 2, .3), 100)
@@ -65,12 +68,17 @@ residuals.mmash <- function(object, data = NULL, ...) {
   fit_responses(object, data, "residuals") - fitted(object)
 }
 
-# The responses of the fit, as a matrix of the size of the fitted values.
+# The responses a fit was made from, recognised by their hash; conditions are put in its order.
 fit_responses <- function(fit, data, fun) {
   no_samples(fit, fun)
   y <- mmash_response_matrix(data, fun, "data")
-  if (!identical(dim(y), dim(fit$fitted))) {
-    abort_arg(fun, "data", "the responses of the fit", describe_value(data))
+  conditions <- colnames(fit$fitted)
+  if (setequal(colnames(y), conditions)) y <- y[, conditions, drop = FALSE]
+  sized <- identical(dim(y), dim(fit$fitted))
+  if (!sized || !identical(data_hash(unname(y)), fit$data_info$response)) {
+    abort_arg(fun, "data", "the responses of the fit, which keeps no copy of them",
+              if (sized) "other numbers" else describe_value(data),
+              sprintf("%s(fit, data = y)", fun))
   }
   y
 }
@@ -84,63 +92,87 @@ no_samples <- function(fit, fun) {
 #' @rdname lfsr
 #' @export
 predict.mmash <- function(object, newx = NULL, covariates = NULL, missing_x = NULL,
-                          newdata = newx, ...) {
+                          newdata = newx, type = "response", ...) {
   fun <- "predict"
+  check_no_dots(list(...), fun, names(formals()))
+  check_choice(type, "response", fun, "type")
   if (is.null(newdata)) abort_arg(fun, "newx", "given: a fit keeps no copy of its data", "NULL")
-  settings <- utils::modifyList(object$input, list(arg = "newx", least = 1))
+  settings <- c(object$input[c("missing_x", "allele")], arg = "newx", least = 1)
   if (!is.null(missing_x)) {
     settings$missing_x <- check_choice(missing_x, c("error", "mean"), fun, "missing_x")
   }
   source <- mmash_source(newdata, fun, settings)
-  effects <- object$estimate$coefficients
-  out <- source_product(source, effects[1 + match_variants(object, source, fun), , drop = FALSE])
-  out <- sweep(out, 2, effects[1, ], "+") + covariate_part(object, covariates, nrow(out))
-  dimnames(out) <- list(source$samples, colnames(effects))
+  if (source$kind == "gram") abort_arg(fun, "newx", "genotypes", "sufficient statistics")
+  at <- match_variants(object, source, fun)
+  out <- source_product(source, object$posterior$mean, at, object$input$means)
+  out <- sweep(out, 2, object$estimate$coefficients[1, ], "+") +
+    covariate_part(object, covariates, source)
+  dimnames(out) <- list(source$samples, colnames(object$posterior$mean))
   out
 }
 
-# Which variant of the fit each column is: by name where both have names, else in their order.
+# Where each variant of the fit is: by name where both have names, else in their order.
 match_variants <- function(fit, source, fun) {
-  known <- rownames(fit$estimate$coefficients)[-1]
-  if (source$cols != length(known)) {
-    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", length(known)),
+  known <- fit$data_info$dimnames[[2]]
+  new <- source$variants
+  size <- nrow(fit$posterior$mean)
+  if (is.null(new) || is.null(known) || identical(new, known) || source$cols < size) {
+    if (source$cols == size) return(seq_len(size))
+    abort_arg(fun, "newx", sprintf("of the %d variants of the fit", size),
               sprintf("%d", source$cols))
   }
-  named <- !is.null(source$variants) && !is.null(fit$data_info$dimnames[[2]])
-  if (!named || identical(source$variants, known)) return(seq_along(known))
-  at <- match(source$variants, known)
-  if (anyNA(at) || anyDuplicated(at)) {
-    abort_arg(fun, "newx", "of the variants of the fit",
-              if (anyNA(at)) sprintf("\"%s\"", source$variants[is.na(at)][1]) else "a name twice",
+  at <- match(known, new)
+  other <- setdiff(new, known)
+  twice <- anyDuplicated(new[new %in% known]) > 0
+  if (anyNA(at) || twice) {
+    got <- if (twice) "a name twice" else
+      if (length(other) > 0) sprintf("\"%s\"", other[1]) else sprintf("no \"%s\"", known[is.na(at)][1])
+    abort_arg(fun, "newx", "of the variants of the fit", got,
               "unname() if only their names differ")
   }
   at
 }
 
-covariate_part <- function(fit, covariates, rows) {
+covariate_part <- function(fit, covariates, source) {
   slopes <- fit$estimate$covariates
-  if (is.null(slopes)) return(0)
-  given <- mmash_covariates(covariates, list(rows = rows), "predict")$matrix
+  if (is.null(slopes) && is.null(covariates)) return(0)
+  design <- fit$input$covariates
+  must <- sprintf("of the %d columns of the fit", NROW(slopes))
+  if (is.null(slopes) || is.null(covariates)) {
+    abort_arg("predict", "covariates", if (is.null(slopes)) "left out, as in the fit" else must,
+              describe_value(covariates))
+  }
+  if (is.null(design$terms) && length(dim(covariates)) == 2 && !is.null(design$names) &&
+        !is.null(colnames(covariates))) {
+    lost <- setdiff(design$names, colnames(covariates))
+    if (length(lost) > 0) abort_arg("predict", "covariates", must, sprintf("no '%s'", lost[1]))
+    covariates <- covariates[, design$names, drop = FALSE]
+  }
+  given <- covariate_matrix(covariates, design, source, "predict")
   if (ncol(given) != nrow(slopes)) {
-    abort_arg("predict", "covariates", sprintf("of the %d columns of the fit", nrow(slopes)),
-              sprintf("%d", ncol(given)))
+    abort_arg("predict", "covariates", must, sprintf("%d", ncol(given)))
   }
   given %*% slopes
 }
 
-# X %*% b, block by block where X is not in memory as doubles.
-source_product <- function(source, b) {
-  if (source$kind == "dense") return(unname(source$x %*% b))
-  if (source$kind == "sparse" && source$missing == 0) return(as.matrix(unname(source$x %*% b)))
-  if (source$kind == "gram") abort_arg("predict", "newx", "genotypes", "sufficient statistics")
+# X %*% b, block by block where X is not in memory as doubles. at: the columns of X that go with
+# the rows of b; means: what takes the place of their missing genotypes.
+source_product <- function(source, b, at, means) {
+  if (source$kind == "dense") {
+    x <- if (identical(at, seq_len(source$cols))) source$x else source$x[, at, drop = FALSE]
+    return(unname((if (source$missing > 0) fill_columns(x, means) else x) %*% b))
+  }
+  if (source$kind == "sparse" && source$missing == 0) {
+    return(as.matrix(unname(source$x[, at, drop = FALSE] %*% b)))
+  }
   input <- list(kind = source$kind, x = source$x, rows = source$rows, cols = source$cols,
                 count_first = isTRUE(source$count_first))
   out <- matrix(0, source$rows, ncol(b))
-  for (first in seq(1, source$cols, by = 256)) {
-    at <- first:min(first + 255, source$cols)
-    block <- mmash_read(input, at - 1L)
-    if (anyNA(block)) block <- impute_column_means(block)
-    out <- out + block %*% b[at, , drop = FALSE]
+  for (first in seq(1, nrow(b), by = 256)) {
+    some <- first:min(first + 255, nrow(b))
+    block <- mmash_read(input, at[some] - 1L)
+    if (anyNA(block)) block <- fill_columns(block, means[some])
+    out <- out + block %*% b[some, , drop = FALSE]
   }
   out
 }
@@ -166,7 +198,7 @@ vcov.mmash <- function(object, variant = NULL, ...) {
 }
 
 find_variant <- function(variant, labels) {
-  at <- if (is.character(variant)) match(variant, labels) else variant
+  at <- if (is.character(variant)) which(labels %in% variant) else variant
   if (length(at) != 1 || !is_whole(at) || at < 1 || at > length(labels)) {
     abort_arg("vcov", "variant", sprintf("the name or number of one of %d variants",
                                          length(labels)), describe_value(variant))
@@ -233,12 +265,62 @@ augment.mmash <- function(x, data, ...) {
 parameter_table.mmash <- function(fit, level = NULL) {
   post <- fit$posterior
   labels <- dimnames(post$mean)
-  data.frame(variant = rep(labels[[1]], length(labels[[2]])),
-             condition = rep(labels[[2]], each = length(labels[[1]])), term = "effect",
-             estimate = as.vector(post$mean), std.error = as.vector(post$sd),
-             prob_positive = as.vector(post$positive), prob_negative = as.vector(post$negative),
-             lfsr = as.vector(lfsr(fit)),
-             pip = rep(unname(1 - post$null), length(labels[[2]])))
+  out <- data.frame(variant = rep(labels[[1]], length(labels[[2]])),
+                    condition = rep(labels[[2]], each = length(labels[[1]])), term = "effect",
+                    estimate = as.vector(post$mean), std.error = as.vector(post$sd),
+                    prob_positive = as.vector(post$positive),
+                    prob_negative = as.vector(post$negative), lfsr = as.vector(lfsr(fit)),
+                    pip = rep(unname(1 - post$null), length(labels[[2]])))
+  if (is.null(level)) out else cbind(out, effect_limits(fit, level))
+}
+
+# Equal-tailed limits of the effects: quantiles of the draws, or of q. NULL when the draws of
+# single effects were not kept.
+effect_limits <- function(fit, level) {
+  tails <- c((1 - level) / 2, (1 + level) / 2)
+  out <- array(0, c(dim(fit$posterior$mean), 2))
+  if (fit$method == "gibbs") {
+    if (!has_effect_draws(fit)) return(NULL)
+    size <- length(fit$posterior$mean)
+    flat <- flat_draws(fit$posterior$draws[, , seq_len(size), drop = FALSE])
+    limits <- apply(flat, 2, stats::quantile, tails, names = FALSE)
+    for (i in 1:2) out[fit$order, , i] <- t(matrix(limits[i, ], ncol(fit$posterior$mean)))
+  } else {
+    core <- prior_core(fit$prior, fit$penalty)
+    away <- fit$posterior$positive > tails[1] | fit$posterior$negative > tails[1]
+    for (p in which(apply(away, 1, any))) { # the limits of all others are 0
+      out[p, , ] <- mmash_limits(core, unname(fit$estimate$weights), effect_precision(fit, p),
+                                 fit$state$state$phi[, match(p, fit$order)], tails) /
+        fit$posterior$scale[p]
+    }
+  }
+  data.frame(conf.low = as.vector(out[, , 1]), conf.high = as.vector(out[, , 2]))
+}
+
+has_effect_draws <- function(fit) {
+  isTRUE(startsWith(dimnames(fit$posterior$draws)[[3]][1], "effect["))
+}
+
+#' @export
+confint.mmash <- function(object, parm, level = 0.95, ...) {
+  level <- check_number(level, "confint", "level", 0, 1, open = TRUE)
+  all <- confint.mixology_fit(object, level = level)
+  if (missing(parm)) return(all)
+  known <- if (is.character(parm)) parm %in% rownames(all) else parm %in% seq_len(nrow(all))
+  if (!all(known)) {
+    abort_arg("confint", "parm", sprintf("names such as \"%s\", or positions", rownames(all)[1]),
+              describe_value(parm[!known][1]))
+  }
+  all[parm, , drop = FALSE]
+}
+
+# Written into an experiment conditions x samples: what is found in a condition, and all effects.
+#' @export
+result_columns.mmash <- function(fit) {
+  row <- data.frame(intercept = unname(fit$estimate$coefficients[1, ]),
+                    residual_variance = unname(diag(fit$estimate$residual_covariance)),
+                    effects = unname(colSums(lfsr(fit) < 0.05)))
+  list(row = row, col = NULL, metadata = list(mmash_effects = tidy(fit)))
 }
 
 #' @export

@@ -22,7 +22,10 @@ bed_source <- function(x, fun, settings) {
 
 check_bed_path <- function(x, fun, settings) {
   if (!is_scalar(x)) abort_x(fun, settings, "the path of one .bed file", describe_value(x))
-  stem <- sub("\\.bed$", "", x)
+  stem <- sub("\\.bed$", "", x, ignore.case = TRUE)
+  if (!file.exists(paste0(stem, ".bed")) && file.exists(x)) {
+    abort_x(fun, settings, "a file whose name ends in .bed", sprintf("\"%s\"", x), "renaming it")
+  }
   for (ending in c(".bed", ".bim", ".fam")) {
     if (!file.exists(paste0(stem, ending))) {
       abort_x(fun, settings, "a .bed file with its .bim and .fam beside it",

@@ -9,8 +9,9 @@
 #' @param BPPARAM A BiocParallel back end over the folds; `NULL` (default): one after the other.
 #' @return An object of class `mmash_cv`: `predictions` (samples x conditions, each from the fit
 #'   without that sample's fold), `scores` (data frame `fold, condition, n, r2, rmse`), `folds`,
-#'   `converged`. `r2` is the squared correlation of prediction and response; `glance()` gives its
-#'   mean over conditions and folds.
+#'   `converged`. `tidy()` gives the scores, `glance()` their means over conditions, each condition's
+#'   from its predictions in all folds. `r2` is the squared correlation of prediction and response,
+#'   `NA` for fewer than three of them.
 #' @section Errors: fewer than two folds, more folds than samples, labels of another length.
 #' @examples
 #' set.seed(1)
@@ -19,14 +20,16 @@
 #' @export
 mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
   fun <- "mmash_cv"
+  force(x) # a worker does not know where it is to be found
+  arguments <- list(...)
   seed <- resolve_seed(seed, fun)
   y <- mmash_response_matrix(y, fun)
   folds <- resolve_folds(folds, nrow(y), seed, fun)
-  run <- function(fold) cv_fold(x, y, folds == fold, list(...), seed)
+  run <- function(fold) cv_fold(x, y, folds == fold, arguments, seed)
   parts <- over_tasks(sort(unique(folds)), run, BPPARAM, fun)
   predictions <- y * NA
   for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction
-  structure(list(predictions = predictions, folds = folds,
+  structure(list(predictions = predictions, folds = folds, y = y,
                  scores = do.call(rbind, Map(cv_scores, parts, sort(unique(folds)),
                                              MoreArgs = list(y = y))),
                  converged = vapply(parts, `[[`, NA, "converged"), seed = seed),
@@ -37,8 +40,8 @@ mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
 cv_fold <- function(x, y, out, arguments, seed) {
   training <- y
   training[out, ] <- NA
-  fit <- suppressWarnings(do.call(mmash, c(list(x, training), arguments,
-                                           list(seed = seed, verbose = FALSE))))
+  all <- c(list(x, training), arguments, list(seed = seed, verbose = FALSE))
+  fit <- suppressWarnings(do.call(mmash, all, quote = TRUE))
   predicted <- predict(fit, x, covariates = arguments$covariates)
   list(at = which(out), prediction = predicted[out, , drop = FALSE],
        converged = fit$convergence$converged)
@@ -49,12 +52,25 @@ cv_scores <- function(part, fold, y) {
   one <- function(j) {
     seen <- !is.na(truth[, j])
     p <- part$prediction[seen, j]
-    flat <- sum(seen) < 3 || stats::sd(p) == 0
-    data.frame(fold = fold, condition = colnames(y)[j], n = sum(seen),
-               r2 = if (flat) 0 else stats::cor(p, truth[seen, j])^2,
-               rmse = sqrt(mean((p - truth[seen, j])^2)))
+    cbind(data.frame(fold = fold, condition = colnames(y)[j]), cv_score(p, truth[seen, j]))
   }
   do.call(rbind, lapply(seq_len(ncol(y)), one))
+}
+
+cv_score <- function(p, truth) {
+  few <- length(p) < 3
+  flat <- few || stats::sd(p) == 0 || stats::sd(truth) == 0
+  data.frame(n = length(p), r2 = if (few) NA_real_ else if (flat) 0 else stats::cor(p, truth)^2,
+             rmse = if (length(p) > 0) sqrt(mean((p - truth)^2)) else NA_real_)
+}
+
+# One row per condition, over all folds.
+cv_conditions <- function(x) {
+  parts <- lapply(seq_len(ncol(x$y)), function(j) {
+    seen <- !is.na(x$y[, j])
+    cv_score(x$predictions[seen, j], x$y[seen, j])
+  })
+  cbind(data.frame(condition = colnames(x$y)), do.call(rbind, parts))
 }
 
 resolve_folds <- function(folds, n, seed, fun) {
@@ -81,15 +97,18 @@ over_tasks <- function(tasks, run, BPPARAM, fun) {
 
 #' @export
 glance.mmash_cv <- function(x, ...) {
-  data.frame(model = "mmash", folds = max(x$folds), r2 = mean(x$scores$r2),
-             rmse = mean(x$scores$rmse), converged = all(x$converged))
+  by <- cv_conditions(x)
+  data.frame(model = "mmash", folds = max(x$folds), r2 = mean(by$r2, na.rm = TRUE),
+             rmse = mean(by$rmse, na.rm = TRUE), converged = all(x$converged))
 }
+
+#' @export
+tidy.mmash_cv <- function(x, ...) x$scores
 
 #' @export
 print.mmash_cv <- function(x, ...) {
   cat(sprintf("Cross-validation of mmash in %d folds\n", max(x$folds)))
-  by <- stats::aggregate(x$scores[c("r2", "rmse")], x$scores["condition"], mean)
-  print(by, digits = 3, row.names = FALSE)
+  print(cv_conditions(x), digits = 3, row.names = FALSE)
   if (!all(x$converged)) cat(sprintf("%d fits did not converge\n", sum(!x$converged)))
   invisible(x)
 }

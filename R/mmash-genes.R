@@ -23,8 +23,9 @@
 #' @param prior From [mash_prior()]. Default: canonical matrices and a grid from the sampled genes.
 #' @param learn Number of genes over which the weights are learned, chosen at random. Default 50;
 #'   0 keeps the weights of `prior`.
-#' @param rounds Passes over these genes. Default 5. Without weights in `prior` the first one tries
-#'   three weights of the null.
+#' @param rounds Passes over these genes at most. Default 50; the weights have usually converged
+#'   before, and a warning says so when they have not. Without weights in `prior` the first pass
+#'   tries three weights of the null.
 #' @param residual,covariates,penalty,standardize,missing_x,allele,control As in [mmash()].
 #' @param lfsr_below,pip_above A variant is reported with an effect of lfsr below the one or a
 #'   probability above the other, or when it is in a credible set. Defaults 0.05 and 0.1.
@@ -51,13 +52,15 @@
 #' found <- mmash_genes(expression, X, list(a = 1:30, b = 31:60), seed = 1)
 #' tidy(found)
 #' @export
-mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50, rounds = 5,
+mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50, rounds = 50,
                         residual = "full", covariates = NULL, penalty = 10, standardize = FALSE,
                         missing_x = c("error", "mean"), allele = c("second", "first"),
                         control = NULL, lfsr_below = 0.05, pip_above = 0.1, folder = NULL,
                         seed = NULL, BPPARAM = NULL, positions = NULL, verbose = interactive()) {
   fun <- "mmash_genes"
-  seed <- resolve_seed(seed, fun)
+  folder <- check_folder(folder, fun)
+  seed <- resolve_seed(seed %||% folder_seed(folder), fun)
+  keep_seed(seed, folder)
   settings <- list(missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
                    allele = check_choice(allele, c("second", "first"), fun, "allele"),
                    arg = "genotypes")
@@ -65,17 +68,38 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
   genes <- check_expression(expression, fun)
   shared <- list(source = source, genes = genes, seed = seed, missing_x = settings$missing_x,
                  windows = check_windows(windows, names(genes), source, positions, fun),
-                 arguments = list(residual = residual, covariates = covariates, penalty = penalty,
-                                  standardize = standardize, control = control),
+                 arguments = shared_arguments(residual, covariates, penalty, standardize, control,
+                                              source, genes, fun),
                  report = c(lfsr = check_number(lfsr_below, fun, "lfsr_below", 0, 1),
                             pip = check_number(pip_above, fun, "pip_above", 0, 1)),
-                 folder = check_folder(folder, fun), BPPARAM = resolve_bpparam(BPPARAM, fun),
+                 folder = folder, BPPARAM = resolve_bpparam(BPPARAM, fun),
                  verbose = check_flag(verbose, fun, "verbose"))
   shared$prior <- genes_prior(shared, prior, check_count(learn, fun, "learn", 0),
                               check_count(rounds, fun, "rounds"), fun)
   shared$key <- rlang::hash(list(shared$prior, shared$arguments, shared$report, seed,
                                  shared$missing_x))
   new_mmash_genes(over_genes(names(genes), shared, gene_result, "genes"), names(genes), shared)
+}
+
+# What is wrong with an argument that all genes share is an error, not the status of each of them.
+shared_arguments <- function(residual, covariates, penalty, standardize, control, source, genes,
+                             fun) {
+  conditions <- tryCatch(colnames(mmash_response_matrix(genes[[1]], fun)), error = function(e) NULL)
+  if (!is.null(conditions)) resolve_residual(residual, conditions, fun)
+  mmash_covariates(covariates, source, fun)
+  list(residual = residual, covariates = covariates,
+       penalty = check_penalty(penalty, fun), standardize = check_flag(standardize, fun, "standardize"),
+       control = resolve_control(control, "vb", fun))
+}
+
+# Without a seed the one of the first run in a folder is used again: else nothing kept there would
+# be found.
+folder_seed <- function(folder) {
+  if (!is.null(folder)) read_result(file.path(folder, "seed.rds"))
+}
+
+keep_seed <- function(seed, folder) {
+  if (!is.null(folder)) save_result(seed, file.path(folder, "seed.rds"))
 }
 
 # A named list with what is given for each gene; what is wrong with one is found when it is fitted.
@@ -141,7 +165,7 @@ over_genes <- function(genes, shared, task, label) {
 
 gene_item <- function(gene, shared) {
   at <- shared$windows[[gene]]
-  item <- list(gene = gene, y = shared$genes[[gene]], at = at)
+  item <- list(gene = gene, y = shared$genes[[gene]], at = at, start = shared$starts[[gene]])
   if (shared$source$kind != "bed" && length(at) > 0) {
     item$x <- tryCatch(window_genotypes(shared$source, at), error = identity)
   }
@@ -191,20 +215,50 @@ genes_prior <- function(shared, prior, learn, rounds, fun) {
   prior
 }
 
-# Rounds over the sampled genes: fits with the weights as they are, then weights from the fits. The
-# first round tries several weights of the null, for from a small one it would take many rounds to
-# tell it from the smallest scales.
+# Rounds over the sampled genes: fits with the weights as they are, then weights from the fits. From
+# a small weight of the null it would take hundreds of rounds to tell it from the smallest scales:
+# the first round tries several, and steps grow as long as the bound of all genes rises.
 learn_weights <- function(prior, genes, rounds, shared) {
   file <- if (!is.null(shared$folder)) weights_file(prior, genes, shared)
-  kept <- read_result(file)
-  for (round in seq_len(rounds)) {
-    if (round <= length(kept)) next
-    tries <- if (round > 1) kept[round - 1] else start_weights(prior)
-    kept[[round]] <- next_weights(tries, prior, genes, shared, sprintf("weights, round %d", round))
-    save_result(kept, file)
+  at <- read_result(file) %||% list(round = 0L, converged = FALSE)
+  while (at$round < rounds && !at$converged) {
+    at <- if (at$round == 0) first_round(prior, genes, shared) else
+      next_round(at, prior, genes, shared)
+    save_result(at, file)
   }
-  prior$weights <- kept[[rounds]]
+  if (!at$converged) {
+    warning(sprintf("mmash_genes: the shared weights did not converge in %d rounds", rounds),
+            "; try a larger 'rounds'", call. = FALSE)
+  }
+  prior$weights <- at$plain
   prior
+}
+
+# at: where the climb stands. weights and their bound, plain: what a plain step makes of them,
+# step: how much further than that the next step goes, starts: where the fits of the genes ended.
+first_round <- function(prior, genes, shared) {
+  tried <- lapply(start_weights(prior), function(weights) {
+    evaluate_weights(weights, NULL, prior, genes, shared, "weights, round 1")
+  })
+  best <- tried[[which.max(vapply(tried, `[[`, 0, "bound"))]]
+  c(best, list(round = 1L, step = 1, converged = FALSE))
+}
+
+next_round <- function(at, prior, genes, shared, tolerance = 1e-3) {
+  label <- sprintf("weights, round %d", at$round + 1L)
+  floor <- 1e-12 # a weight may come back from 0
+  theta <- log(pmax(at$weights, floor))
+  theta <- theta + at$step * (log(pmax(at$plain, floor)) - theta)
+  weights <- exp(theta - max(theta))
+  weights <- weights / sum(weights)
+  new <- evaluate_weights(weights, at$starts, prior, genes, shared, label)
+  at$round <- at$round + 1L
+  if (new$bound < at$bound && at$step > 1) { # back, and no further than the plain step
+    at$step <- 1
+    return(at)
+  }
+  settled <- max(abs(new$plain - new$weights)) < tolerance && new$bound - at$bound < 0.1
+  c(new, list(round = at$round, step = 2 * at$step, converged = settled))
 }
 
 start_weights <- function(prior) {
@@ -216,22 +270,23 @@ start_weights <- function(prior) {
   })
 }
 
-# What the best of several weights (by the bounds of all genes) become.
-next_weights <- function(tries, prior, genes, shared, label) {
-  penalty <- shared$arguments$penalty
-  tried <- lapply(tries, function(weights) {
-    shared$prior <- prior
-    shared$prior$weights <- weights
-    parts <- Filter(Negate(is.null), over_genes(genes, shared, gene_counts, label))
-    if (length(parts) == 0) return(list(bound = -Inf, weights = weights))
-    bound <- sum(vapply(parts, `[[`, 0, "bound"))
-    if (prior$null) bound <- bound + (penalty - 1) * log(weights[[1]])
-    count <- Reduce(`+`, lapply(parts, `[[`, "alpha"))
-    if (prior$null) count[1] <- count[1] + penalty - 1
-    weights[] <- count / sum(count)
-    list(bound = bound, weights = weights)
-  })
-  tried[[which.max(vapply(tried, `[[`, 0, "bound"))]]$weights
+# The bound of all genes under these weights, and the weights that their fits ask for. The penalty
+# counts once for each gene, as in mmash().
+evaluate_weights <- function(weights, starts, prior, genes, shared, label) {
+  shared$prior <- prior
+  shared$prior$weights <- weights
+  shared$starts <- starts
+  parts <- over_genes(genes, shared, gene_counts, label)
+  fitted <- Filter(Negate(is.null), parts)
+  out <- list(bound = -Inf, weights = weights, plain = weights,
+              starts = stats::setNames(lapply(parts, `[[`, "start"), genes))
+  if (length(fitted) == 0) return(out)
+  count <- Reduce(`+`, lapply(fitted, `[[`, "alpha"))
+  extra <- if (prior$null) length(fitted) * (shared$arguments$penalty - 1) else 0
+  count[1] <- count[1] + extra
+  out$bound <- sum(vapply(fitted, `[[`, 0, "bound")) + extra * log(max(weights[[1]], 1e-300))
+  out$plain[] <- count / sum(count)
+  out
 }
 
 weights_file <- function(prior, genes, shared) {
@@ -263,16 +318,27 @@ pooled_prior <- function(shared, genes, fun) {
               shat = do.call(rbind, lapply(effects, `[[`, "shat")))
   conditions <- colnames(all$bhat) %||% paste0("condition", seq_len(usual))
   new_mash_prior(canonical_matrices(conditions), data_grid(all), TRUE, NULL,
-                 shared$arguments$standardize)
+                 shared$arguments$standardize, conditions, TRUE)
 }
 
 # How many variants of a gene belong to each component, in expectation, and its bound; NULL when
 # it cannot be fitted.
 gene_counts <- function(item, common) {
   tryCatch({
-    fit <- fit_gene(item, item_genotypes(item, common), common, update = "residual")
-    list(alpha = fit$state$progress$memory$alpha, bound = utils::tail(fit$objective$value, 1))
+    if (!is.null(item$start)) {
+      common$arguments$control <- utils::modifyList(common$arguments$control,
+                                                    list(start = item$start))
+    }
+    fit <- fit_gene(item, item_genotypes(item, common), common, update = learned_of_gene(common))
+    list(alpha = fit$state$progress$memory$alpha, bound = utils::tail(fit$objective$value, 1),
+         start = list(coef = unname(fit$posterior$mean),
+                      residual = unname(fit$estimate$residual_covariance)))
   }, error = function(e) NULL)
+}
+
+# A residual covariance that was given is kept.
+learned_of_gene <- function(common) {
+  if (is.numeric(common$arguments$residual)) "none" else "residual"
 }
 
 # ---- one gene -----------------------------------------------------------------------------------
@@ -285,7 +351,7 @@ gene_result <- function(item, common) {
     file <- gene_file(item, x, common)
     kept <- read_result(file)
     if (!is.null(kept)) return(kept)
-    fit <- fit_gene(item, x, common, update = "residual")
+    fit <- fit_gene(item, x, common, update = learned_of_gene(common))
     list(unit = gene_unit(gene, fit), results = gene_table(gene, fit, common$report))
   }, error = function(e) list(unit = failed_unit(gene, conditionMessage(e)), results = NULL))
   save_result(out, file)
@@ -318,7 +384,18 @@ gene_unit <- function(gene, fit) {
 }
 
 failed_unit <- function(gene, message) {
-  data.frame(gene = gene, model = "mmash", converged = FALSE, status = "failed", message = message)
+  data.frame(gene = gene, model = "mmash", method = "vb", df = NA_real_, nobs = NA_real_,
+             objective = NA_real_, converged = FALSE, status = "failed", iterations = NA_integer_,
+             seconds = NA_real_, variants = NA_integer_, sets = NA_integer_, min_lfsr = NA_real_,
+             message = message)
+}
+
+# What tidy() has when no gene gave a result.
+no_results <- function() {
+  data.frame(gene = character(), variant = character(), condition = character(),
+             term = character(), estimate = numeric(), std.error = numeric(),
+             prob_positive = numeric(), prob_negative = numeric(), lfsr = numeric(),
+             pip = numeric(), set = integer())
 }
 
 credible_sets_or_none <- function(fit) {
@@ -349,7 +426,8 @@ new_mmash_genes <- function(parts, genes, shared) {
             call. = FALSE)
   }
   results <- do.call(rbind, lapply(parts, `[[`, "results"))
-  if (!is.null(results)) rownames(results) <- NULL
+  results <- results %||% no_results()
+  rownames(results) <- NULL
   structure(list(results = results, units = units[setdiff(names(units), "message")],
                  weights = shared$prior$weights, prior = shared$prior, seed = shared$seed),
             class = "mmash_genes")

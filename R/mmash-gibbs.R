@@ -36,15 +36,13 @@ keeps_effects <- function(inputs) {
 # The output of the sampler in the form of that of the ascent.
 gibbs_output <- function(out, inputs, keep, variance, seconds) {
   names <- gibbs_variables(inputs, keep)
-  draws <- bind_chains(lapply(out$chains, `[[`, "draws"), names)
+  draws <- bind_chains(lapply(out$chains, `[[`, "draws"), c(names, "log_lik"))
+  out$objective <- gibbs_objective(draws[, , "log_lik"], inputs, seconds)
+  draws <- draws[, , -dim(draws)[3], drop = FALSE]
   old <- inputs$control$resumed$posterior$draws
   if (!is.null(old)) draws <- abind_iterations(old, draws)
-  parts <- length(prior_components(inputs$prior))
-  size <- length(inputs$data$conditions)
-  scalars <- tail_variables(draws, parts + size * (size + 1) / 2)
   iterations <- max(vapply(out$chains, `[[`, 0L, "iteration"))
-  info <- draws_convergence(scalars, out$status, iterations)
-  out$trace <- c(list(iter = iterations, value = NA_real_, seconds = seconds), info)
+  out$trace <- draws_convergence(gibbs_scalars(draws, inputs), out$status, iterations)
   out$draws <- draws
   out$state <- list(chains = lapply(out$chains, `[`, c("iteration", "state")),
                     prior_variance = variance, keep_effects = keep)
@@ -59,6 +57,40 @@ gibbs_variables <- function(inputs, keep) {
   effects <- as.vector(outer(labels[[2]], variants, function(j, v) sprintf("effect[%s,%s]", v, j)))
   c(if (keep) effects, sprintf("weight[%s]", prior_components(inputs$prior)),
     sprintf("residual[%s,%s]", labels[[2]][pairs[, 1]], labels[[2]][pairs[, 2]]))
+}
+
+# One row per sweep kept: the log likelihood of its draws in each chain, and their mean.
+gibbs_objective <- function(values, inputs, seconds) {
+  control <- inputs$control
+  values <- matrix(values, ncol = control$chains)
+  kept <- nrow(values)
+  old <- control$resumed$objective
+  old <- if (!is.null(old) && !anyNA(old$value)) old
+  before <- NROW(old)
+  spent <- max(0, old$seconds)
+  if (kept + before == 0) {
+    return(data.frame(iter = control$iterations, value = NA_real_, seconds = seconds))
+  }
+  out <- data.frame(iter = control$warmup + (before + seq_len(kept)) * control$thin,
+                    value = rowMeans(values), seconds = spent + seconds * seq_len(kept) / kept)
+  out[paste0("chain_", seq_len(ncol(values)))] <- as.data.frame(values)
+  rbind(old, out)
+}
+
+# What the chains have to agree on. Weights of neighbouring scales are not among it: data do not
+# tell them apart, so they mix slowly and say nothing; their sums per matrix do.
+gibbs_scalars <- function(draws, inputs) {
+  prior <- inputs$prior
+  parts <- length(prior_components(prior))
+  size <- length(inputs$data$conditions)
+  count <- size * (size + 1) / 2
+  residual <- tail_variables(draws, count)
+  weights <- tail_variables(draws, count + parts)[, , seq_len(parts), drop = FALSE]
+  group <- c(if (prior$null) 0, rep(seq_along(prior$matrices), each = length(prior$grid)))
+  sums <- lapply(split(seq_len(parts), group), function(at) {
+    rowSums(weights[, , at, drop = FALSE], dims = 2)
+  })
+  array(c(unlist(sums), residual), c(dim(draws)[1:2], length(sums) + count))
 }
 
 tail_variables <- function(draws, count) {

@@ -43,7 +43,6 @@ mmash_source.matrix <- function(x, fun, settings = list()) {
     abort_x(fun, settings, "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
               "storage = \"double\"")
   }
-  if (missing > 0 && !bytes) x <- impute_column_means(x)
   if (!bytes) storage.mode(x) <- "double"
   mmash_new_source(if (bytes) "int8" else "dense", x, dim(x), dimnames(x), missing)
 }
@@ -132,11 +131,16 @@ fits_byte <- function(x) {
   all(abs(ends) <= 127) && (is.integer(x) || all(x == round(x), na.rm = TRUE))
 }
 
-impute_column_means <- function(x) {
-  mean <- colMeans(x, na.rm = TRUE)
+# Means of the rows given take the place of what is missing.
+impute_column_means <- function(x, rows = seq_len(nrow(x))) {
+  mean <- colMeans(x[rows, , drop = FALSE], na.rm = TRUE)
   mean[!is.finite(mean)] <- 0
+  fill_columns(x, mean)
+}
+
+fill_columns <- function(x, values) {
   at <- which(is.na(x), arr.ind = TRUE)
-  x[at] <- mean[at[, 2]]
+  x[at] <- values[at[, 2]]
   x
 }
 
@@ -149,6 +153,11 @@ mmash_response <- function(y, source, fun) {
               sprintf("%d rows", nrow(y)), if (ncol(y) == source$rows) "t(y)")
   }
   check_same_samples(source$samples, rownames(y), fun, "y")
+  twice <- anyDuplicated(colnames(y))
+  if (twice > 0) {
+    abort_arg(fun, "y", "a matrix whose conditions have different names",
+              sprintf("\"%s\" twice", colnames(y)[twice]))
+  }
   bad <- which(is.infinite(y))
   if (length(bad) > 0) abort_arg(fun, "y", "finite or NA", sprintf("Inf at position %d", bad[1]))
   empty <- which(colSums(!is.na(y)) < 2)
@@ -178,37 +187,85 @@ se_assay_any <- function(se, fun) {
 
 check_same_samples <- function(x, y, fun, arg) {
   if (is.null(x) || is.null(y) || identical(x, y)) return(invisible())
-  at <- which(x != y)[1]
+  at <- which(is.na(x) | is.na(y) | x != y)[1]
   hint <- if (setequal(x, y)) sprintf("the same order, such as %s[rownames(x), ]", arg)
   abort_arg(fun, arg, "of the same samples as 'x', in the same order",
             sprintf("\"%s\" beside \"%s\" in row %d", y[at], x[at], at), hint)
 }
 
-# Orthonormal columns orthogonal to 1 that span the covariates (N x 0 without any).
+# Orthonormal columns orthogonal to 1 that span the covariates (N x 0 without any); `design` is
+# what new covariates are read by.
 mmash_covariates <- function(covariates, source, fun) {
   none <- matrix(0, source$rows, 0)
   if (is.null(covariates)) return(list(matrix = none, basis = none))
-  if (is.numeric(covariates) && is.null(dim(covariates))) {
-    covariates <- cbind(covariate = covariates)
-  }
-  if (is.data.frame(covariates)) {
-    covariates <- stats::model.matrix(~ ., stats::model.frame(~ ., covariates,
-                                                              na.action = stats::na.pass))
-    covariates <- covariates[, -1, drop = FALSE]
-  }
-  valid <- is.matrix(covariates) && is.numeric(covariates) && nrow(covariates) == source$rows
-  if (!valid || !all(is.finite(covariates))) {
-    abort_arg(fun, "covariates", sprintf("a finite numeric matrix or data frame with %d rows",
-                                         source$rows), describe_value(covariates))
-  }
-  check_same_samples(source$samples, rownames(covariates), fun, "covariates")
+  design <- covariate_design(covariates, source$rows, fun)
+  covariates <- covariate_matrix(covariates, design, source, fun)
   centred <- scale(covariates, scale = FALSE)
   decomposed <- qr(centred)
   keep <- seq_len(decomposed$rank)
   if (decomposed$rank >= source$rows - 1) {
     abort_arg(fun, "covariates", "fewer than the samples", sprintf("rank %d", decomposed$rank))
   }
-  list(matrix = covariates, basis = qr.Q(decomposed)[, keep, drop = FALSE])
+  list(matrix = covariates, basis = qr.Q(decomposed)[, keep, drop = FALSE], design = design)
+}
+
+# Of a data frame its terms and the levels of its factors; of a matrix nothing but its names.
+covariate_design <- function(covariates, rows, fun) {
+  if (!is.data.frame(covariates)) return(list(names = colnames(covariates)))
+  if (nrow(covariates) != rows || ncol(covariates) == 0) abort_covariates(covariates, rows, fun)
+  frame <- stats::model.frame(~ ., covariates, na.action = stats::na.pass)
+  terms <- attr(frame, "terms")
+  one <- names(Filter(function(v) length(unique(v)) < 2, Filter(Negate(is.numeric), frame)))
+  if (length(one) > 0) {
+    abort_arg(fun, "covariates", "factors with at least two levels",
+              sprintf("one in column '%s'", one[1]), "dropping it")
+  }
+  coded <- stats::model.matrix(terms, frame)
+  list(terms = terms, levels = stats::.getXlevels(terms, frame), names = names(covariates),
+       contrasts = attr(coded, "contrasts"))
+}
+
+# The numbers that go with a design, of the samples of a source.
+covariate_matrix <- function(covariates, design, source, fun) {
+  if (is.numeric(covariates) && is.null(dim(covariates))) {
+    covariates <- cbind(covariate = covariates)
+  }
+  samples <- rownames(covariates)
+  if (is.data.frame(covariates)) {
+    if (is.integer(attr(covariates, "row.names"))) samples <- NULL # numbers that R gave
+    covariates <- if (is.null(design$terms)) as.matrix(covariates) else
+      coded_covariates(covariates, design, fun)
+  } else if (!is.null(design$terms)) {
+    abort_arg(fun, "covariates", "a data frame, as in the fit", describe_value(covariates))
+  }
+  valid <- is.matrix(covariates) && is.numeric(covariates) && nrow(covariates) == source$rows
+  if (!valid || !all(is.finite(covariates))) abort_covariates(covariates, source$rows, fun)
+  check_same_samples(source$samples, samples, fun, "covariates")
+  rownames(covariates) <- NULL
+  covariates
+}
+
+abort_covariates <- function(covariates, rows, fun) {
+  abort_arg(fun, "covariates", sprintf("a finite numeric matrix or data frame with %d rows", rows),
+            describe_value(covariates))
+}
+
+coded_covariates <- function(covariates, design, fun) {
+  lost <- setdiff(design$names, names(covariates))
+  if (length(lost) > 0) {
+    abort_arg(fun, "covariates", sprintf("of the columns %s", toString(design$names)),
+              sprintf("no '%s'", lost[1]))
+  }
+  for (name in names(design$levels)) {
+    new <- setdiff(as.character(covariates[[name]]), c(design$levels[[name]], NA))
+    if (length(new) > 0) {
+      abort_arg(fun, "covariates", sprintf("of the levels of the fit in '%s'", name),
+                sprintf("\"%s\"", new[1]))
+    }
+  }
+  frame <- stats::model.frame(design$terms, covariates, na.action = stats::na.pass,
+                              xlev = design$levels)
+  stats::model.matrix(design$terms, frame, contrasts.arg = design$contrasts)[, -1, drop = FALSE]
 }
 
 # Samples sorted by which conditions are observed; none stays of a sample without any.
@@ -246,6 +303,7 @@ mmash_individual <- function(source, y, covariates, standardize, order) {
   complete <- length(gaps$patterns) == 0
   explained <- if (complete) crossprod(basis, response) else matrix(0, ncol(basis), ncol(y))
   whole <- complete && identical(as.integer(at), seq_len(nrow(y)))
+  if (source$kind == "dense" && source$missing > 0) source$x <- impute_column_means(source$x, at)
   list(kind = source$kind, x = source$x, rows = source$rows, cols = source$cols,
        count_first = isTRUE(source$count_first), standardize = standardize,
        order = order - 1L, samples = if (whole) integer() else as.integer(at) - 1L, basis = basis,

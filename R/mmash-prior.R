@@ -51,9 +51,17 @@ mash_prior <- function(Y = NULL, X = NULL, matrices = NULL, grid = NULL, null = 
   fun <- "mash_prior"
   null <- check_flag(null, fun, "null")
   canonical <- check_flag(canonical, fun, "canonical")
+  refine <- check_flag(refine, fun, "refine")
+  standardize <- check_flag(standardize, fun, "standardize")
+  missing_x <- check_choice(missing_x, c("error", "mean"), fun, "missing_x")
+  allele <- check_choice(allele, c("second", "first"), fun, "allele")
   pca <- check_count(pca, fun, "pca", 0)
+  if (refine && pca == 0 && is.null(add)) {
+    abort_arg(fun, "refine", "FALSE without 'pca' or 'add': there is nothing to refine", "TRUE",
+              "pca = 3")
+  }
   effects <- NULL
-  if (is.null(grid) || pca > 0 || check_flag(refine, fun, "refine")) {
+  if (is.null(grid) || pca > 0 || refine) {
     effects <- prior_effects(Y, X, standardize, covariates, missing_x, allele, fun)
   }
   as_given <- !is.null(grid)
@@ -64,12 +72,23 @@ mash_prior <- function(Y = NULL, X = NULL, matrices = NULL, grid = NULL, null = 
   all <- check_prior_names(c(fixed, driven), fun)
   if (!as_given) all <- lapply(all, unit_diagonal)
   grid <- if (as_given) check_grid(grid, fun) else data_grid(effects)
-  new_mash_prior(all, grid, null, weights, standardize)
+  conditions <- if (is.character(size)) size else matrix_names(c(matrices, add))
+  new_mash_prior(all, grid, null, weights, standardize, conditions, !is.null(effects))
 }
 
-new_mash_prior <- function(matrices, grid, null, weights, standardize = FALSE) {
+# Names of the conditions that the first matrix with names has.
+matrix_names <- function(matrices) {
+  named <- Filter(function(u) is.matrix(u) && !is.null(colnames(u)), as.list(matrices))
+  if (length(named) > 0) colnames(named[[1]])
+}
+
+# conditions: names of the rows and columns of the matrices, NULL if nobody gave any. from_data: is
+# the grid one of effects as the data have them?
+new_mash_prior <- function(matrices, grid, null, weights, standardize = FALSE, conditions = NULL,
+                           from_data = FALSE) {
   prior <- structure(list(matrices = matrices, grid = grid, null = null, weights = NULL,
-                          standardize = standardize), class = "mash_prior")
+                          standardize = standardize, from_data = from_data), class = "mash_prior")
+  prior$conditions <- stated_names(conditions)
   prior["weights"] <- list(check_prior_weights(weights, prior, "mash_prior"))
   prior
 }
@@ -97,7 +116,14 @@ check_prior_weights <- function(weights, prior, fun) {
   valid <- is.numeric(weights) && length(weights) == length(labels) && all(is.finite(weights)) &&
     all(weights >= 0) && sum(weights) > 0
   if (!valid) abort_arg(fun, "weights", must, describe_value(weights))
-  if (!is.null(names(weights)) && setequal(names(weights), labels)) weights <- weights[labels]
+  if (!is.null(names(weights))) {
+    lost <- setdiff(names(weights), labels)
+    if (length(lost) > 0) {
+      abort_arg(fun, "weights", "named as the components of the prior, or without names",
+                sprintf("\"%s\"", lost[1]), closest_name(lost[1], labels))
+    }
+    weights <- weights[labels]
+  }
   stats::setNames(as.double(weights) / sum(weights), labels)
 }
 
@@ -137,7 +163,11 @@ prior_matrices <- function(x, size, fun, arg = "matrices") {
   if (is.null(names(x))) names(x) <- paste0("matrix", seq_along(x))
   Map(function(u, name) {
     if (is.list(u) && !is.null(u$mat)) u <- u$mat
-    check_prior_matrix(u, length_of(size), sprintf("%s$%s", arg, name), fun)
+    label <- sprintf("%s$%s", arg, name)
+    checked <- check_prior_matrix(u, length_of(size), label, fun)
+    known <- if (is.character(size)) size else matrix_names(x)
+    at <- if (is.matrix(u) && !is.null(known)) match_conditions(colnames(u), known, fun, label)
+    if (is.null(at)) checked else checked[at, at, drop = FALSE]
   }, x, names(x))
 }
 
@@ -202,10 +232,7 @@ prior_effects <- function(Y, X, standardize, covariates, missing_x, allele, fun)
     abort_arg(fun, "X", "given together with 'Y' for a grid or matrices from data",
               "NULL", "matrices = and grid =")
   }
-  settings <- list(missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
-                   allele = check_choice(allele, c("second", "first"), fun, "allele"))
-  source <- mmash_source(data, fun, settings)
-  standardize <- check_flag(standardize, fun, "standardize")
+  source <- mmash_source(data, fun, list(missing_x = missing_x, allele = allele))
   input <- if (source$kind == "gram") mmash_gram(source, standardize) else {
     y <- mmash_response(Y, source, fun)
     mmash_individual(source, y, mmash_covariates(covariates, source, fun), standardize,

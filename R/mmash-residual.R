@@ -36,12 +36,8 @@ resolve_residual <- function(residual, conditions, fun) {
     return(list(kind = "low_rank", rank = residual$rank))
   }
   if (is.numeric(residual)) {
-    residual <- check_covariance(if (is.matrix(residual)) residual else residual[[1]], size, fun,
-                                 "residual")
-    if (min(eigen(residual, symmetric = TRUE, only.values = TRUE)$values) <= 0) {
-      abort_arg(fun, "residual", "positive definite", "a singular matrix")
-    }
-    return(list(kind = "fixed", rank = 0L, matrix = residual))
+    return(list(kind = "fixed", rank = 0L,
+                matrix = check_residual(residual, conditions, fun, "residual")))
   }
   kinds <- c("full", "diagonal")
   if (!is.character(residual) || length(residual) != 1 || !residual %in% kinds) {
@@ -50,6 +46,23 @@ resolve_residual <- function(residual, conditions, fun) {
               closest_name(residual, kinds))
   }
   list(kind = residual, rank = 0L)
+}
+
+# A residual covariance that is given: J x J, positive definite, in the order of the conditions.
+check_residual <- function(x, conditions, fun, arg) {
+  size <- length(conditions)
+  if (!is.matrix(x) && (length(x) != 1 || size > 1)) {
+    abort_arg(fun, arg, sprintf("a %d x %d covariance matrix", size, size), describe_value(x),
+              if (is.numeric(x) && length(x) == size) "diag() of it")
+  }
+  at <- match_conditions(colnames(x) %||% rownames(x), conditions, fun, arg)
+  x <- check_covariance(x, size, fun, arg)
+  if (!is.null(at)) x <- x[at, at, drop = FALSE]
+  # of the correlations: conditions may be on scales that differ by orders of magnitude
+  if (min(diag(x)) <= 0 || min(eigen(stats::cov2cor(x), TRUE, TRUE)$values) < 1e-14) {
+    abort_arg(fun, arg, "positive definite", "a singular matrix")
+  }
+  x
 }
 
 # A condition that does not vary has no residual variance that could be learned.
@@ -67,7 +80,7 @@ check_varying <- function(input, residual, conditions, fun) {
 # covariance: chains start from its diagonal, for their prior keeps them from the edge.
 check_start_residual <- function(v, method, fun) {
   low <- min(eigen(stats::cov2cor(v), symmetric = TRUE, only.values = TRUE)$values)
-  if (low > 1e-10) return(v)
+  if (low > 1e-14) return(v)
   if (method == "gibbs") return(diag(diag(v), nrow(v)))
   abort_arg(fun, "y", "of linearly independent conditions, fewer than the samples",
             "responses with a singular covariance",
@@ -78,9 +91,22 @@ check_start_residual <- function(v, method, fun) {
 start_residual <- function(residual, input) {
   if (!is.null(residual$matrix)) return(residual$matrix)
   v <- if (input$kind == "gram") input$cross / (input$n - 1) else response_covariance(input)
-  if (residual$kind == "diagonal") v <- diag(diag(v), nrow(v))
-  if (residual$kind == "low_rank") v <- low_rank_part(v, residual$rank)
-  v
+  if (residual$kind == "full") v else residual_part(v, residual)
+}
+
+# The member of the family that is learned nearest to v.
+residual_part <- function(v, residual) {
+  if (residual$kind == "fixed") return(v)
+  if (residual$kind == "diagonal") return(diag(diag(v), nrow(v)))
+  if (residual$kind == "low_rank") return(low_rank_part(v, residual$rank))
+  scale <- sqrt(diag(v))
+  e <- eigen(v / tcrossprod(scale), symmetric = TRUE)
+  if (min(e$values) >= 1e-8) return(v) # else some responses are combinations of the others
+  e$vectors %*% (pmax(e$values, 1e-8) * t(e$vectors)) * tcrossprod(scale)
+}
+
+of_family <- function(v, residual, inputs) {
+  if (inputs$learned$residual) residual_part(v, residual) else v
 }
 
 # Pairwise over the samples observed where responses have gaps, bent to be positive definite.
@@ -100,7 +126,7 @@ low_rank_part <- function(v, rank) {
   size <- nrow(v)
   if (rank >= size) return(v)
   values <- e$values
-  values[(rank + 1):size] <- mean(values[(rank + 1):size])
+  values[(rank + 1):size] <- max(mean(values[(rank + 1):size]), 1e-8 * mean(diag(v)))
   e$vectors %*% (values * t(e$vectors))
 }
 

@@ -14,7 +14,7 @@
 #' @param centered Are the cross-products those of centred data, and the means there for the
 #'   intercept only? Default: found out. They are when taking the means off would leave something
 #'   that is no matrix of cross-products (not positive semi-definite); where both are possible they
-#'   are taken as not centred.
+#'   are taken as not centred, and a message says so.
 #' @param bhat,shat Effects of one variant at a time (with an intercept) and their standard
 #'   errors, P x J.
 #' @param z Their ratio, when `bhat` and `shat` are not at hand: the answer is then on the scale of
@@ -29,7 +29,8 @@
 #' set.seed(1)
 #' X <- matrix(rbinom(400, 2, .3), 100)
 #' Y <- X %*% matrix(c(1, 0, 0, 0, 1, 0, 0, 0), 4) + matrix(rnorm(200), 100)
-#' stats <- suff_stats(crossprod(X), crossprod(X, Y), crossprod(Y), 100, colMeans(X), colMeans(Y))
+#' stats <- suff_stats(crossprod(X), crossprod(X, Y), crossprod(Y), 100, colMeans(X), colMeans(Y),
+#'                     centered = FALSE)
 #' prior <- mash_prior(matrices = list(same = matrix(1, 2, 2), any = diag(2)), grid = c(.5, 1))
 #' coef(mmash(stats, prior = prior))
 #' @export
@@ -43,10 +44,16 @@ suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
   p <- nrow(XtX)
   check_same_names(XtY, XtX, fun, "XtX")
   XtY <- check_block(XtY, p, NULL, fun, "XtY")
+  YtY <- in_order(YtY, colnames(XtY), fun, "YtY")
   YtY <- check_symmetric(YtY, ncol(XtY), fun, "YtY")
   x_means <- check_means(x_means, p, fun, "x_means")
   y_means <- check_means(y_means, ncol(XtY), fun, "y_means")
-  if (!(centered %||% !may_be_raw(XtX, XtY, YtY, n, x_means, y_means))) {
+  if (is.null(centered)) {
+    centered <- !may_be_raw(XtX, XtY, YtY, n, x_means, y_means)
+    if (!centered) message(fun, ": the cross-products are taken as those of data that were not ",
+                           "centred; if they were, say centered = TRUE")
+  }
+  if (!centered) {
     flat <- diag(XtX) - n * x_means^2 <= 1e-12 * diag(XtX) # what is left is rounding
     XtX <- XtX - n * tcrossprod(x_means)
     XtX[flat, ] <- XtX[, flat] <- 0
@@ -76,6 +83,21 @@ check_semidefinite <- function(x, fun, arg) {
   low <- min(eigen(x, symmetric = TRUE, only.values = TRUE)$values)
   if (low < -1e-8 * max(abs(x))) {
     abort_arg(fun, arg, "positive semi-definite", sprintf("an eigenvalue of %.3g", low))
+  }
+}
+
+# A matrix conditions x conditions in the order of the estimates, where both have names.
+in_order <- function(x, conditions, fun, arg) {
+  if (!is.matrix(x) || length(conditions) != ncol(x)) return(x)
+  at <- match_conditions(colnames(x) %||% rownames(x), conditions, fun, arg)
+  if (is.null(at)) x else x[at, at, drop = FALSE]
+}
+
+check_same_dimnames <- function(x, y, fun, arg) {
+  for (i in 1:2) {
+    names <- list(dimnames(x)[[i]], dimnames(y)[[i]])
+    if (any(lengths(names) == 0) || identical(names[[1]], names[[2]])) next
+    abort_arg(fun, arg, "of the variants and conditions of 'bhat', in their order", "other names")
   }
 }
 
@@ -127,6 +149,8 @@ summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_me
   estimates <- check_block(z %||% bhat, NULL, NULL, fun, if (is.null(z)) "bhat" else "z")
   p <- nrow(estimates)
   check_same_names(estimates, ld, fun, "ld")
+  if (is.null(z)) check_same_dimnames(bhat, shat, fun, "shat")
+  cov_y <- in_order(cov_y, colnames(estimates), fun, "cov_y")
   ld <- check_ld(ld, p, fun)
   cov_y <- check_symmetric(cov_y, ncol(estimates), fun, "cov_y")
   if (any(diag(cov_y) <= 0)) abort_arg(fun, "cov_y", "of positive diagonal", "a value of 0 or less")
@@ -218,11 +242,13 @@ mmash_source.mixology_suff_stats <- function(x, fun, settings = list()) {
   mmash_new_source("gram", x$XtX, c(x$n, ncol(x$XtX)), list(NULL, rownames(x$XtY)), stats = x)
 }
 
-mmash_gram <- function(source, standardize) {
+mmash_gram <- function(source, standardize, order = seq_len(source$cols)) {
   stats <- source$stats
-  list(kind = "gram", x = stats$XtX, n = stats$n, standardize = standardize, y = unname(stats$XtY),
+  as_is <- identical(order, seq_len(source$cols))
+  list(kind = "gram", x = if (as_is) stats$XtX else stats$XtX[order, order, drop = FALSE],
+       n = stats$n, standardize = standardize, y = unname(stats$XtY[order, , drop = FALSE]),
        cross = stats$YtY, center = stats$y_means, explained = matrix(0, 0, ncol(stats$XtY)),
-       cols = source$cols, order = seq_len(source$cols) - 1L)
+       cols = source$cols, order = order - 1L)
 }
 
 #' @export

@@ -21,6 +21,10 @@ check_windows <- function(windows, genes, source, positions, fun) {
   if (!is.list(windows)) {
     abort_arg(fun, "windows", "a named list, a data frame or a GRanges", describe_value(windows))
   }
+  if (anyDuplicated(names(windows)) > 0) {
+    abort_arg(fun, "windows", "a list without a name twice",
+              sprintf("\"%s\"", names(windows)[anyDuplicated(names(windows))]))
+  }
   lost <- setdiff(genes, names(windows))
   if (length(lost) > 0) {
     abort_arg(fun, "windows", "given for every gene", sprintf("none for %s", lost[1]))
@@ -40,7 +44,8 @@ check_window <- function(at, source, fun) {
 column_windows <- function(windows, source, fun) {
   first <- windows$first
   last <- windows$last
-  valid <- is.numeric(first) && is.numeric(last) && !anyNA(c(first, last)) && all(first <= last)
+  valid <- is.numeric(first) && is.numeric(last) && !anyNA(c(first, last)) && all(first <= last) &&
+    all(c(first, last) == round(c(first, last)))
   if (!valid || any(first < 1 | last > source$cols)) {
     abort_arg(fun, "windows", sprintf("column numbers of 'genotypes' with first <= last (1 to %d)",
                                       source$cols), "others")

@@ -62,7 +62,8 @@
 #'   an earlier fit or `list(coef = P x J, weights =, residual =)`, each element optional. Without
 #'   a start, effects start at 0 and weights are those of the prior or all equal. With
 #'   `accelerate = TRUE` and weights not given, the solutions of a group lasso for `restarts - 1`
-#'   penalties are tried too: with correlated variants the bound has many local maxima.
+#'   penalties are tried too, each with the weights and the residual covariance that belong to it:
+#'   with correlated variants the bound has many local maxima. See the section on starts.
 #' @param seed,threads,verbose As everywhere: see [nbmix()].
 #' @param ... Nothing: an unknown name is an error.
 #' @return A fit: see [accessors], [tidiers] and [lfsr()]. `coef()` is (P + 1) x J with the
@@ -78,6 +79,12 @@
 #'   weights are Dirichlet: `penalty` for the null, 1/(number of others) for each of the others.
 #'   Intercept and coefficients of the covariates have flat priors and are integrated out; missing
 #'   responses are integrated out of the draws of effects and drawn for that of the residual.
+#' @section Starts: the bound takes correlated effects as independent given the data, and so falls
+#'   short of the log evidence by the more the more of them it holds: among its local maxima the
+#'   highest is one that leaves effects out. Starts are compared, in rounds of short runs, by the
+#'   bound plus this gap, which is a log determinant where the posterior is close to normal
+#'   (`fit$starts$objective`). The climb from the best of them maximises the bound alone;
+#'   `objective()` and the number of iterations are those of this last climb.
 #' @section Errors: a condition without data or, unless `residual` is a matrix, without variation;
 #'   conditions that depend on one another linearly; sample names that differ; missing or infinite
 #'   genotypes; a prior of another size; a residual covariance that is not positive definite; a
@@ -129,11 +136,17 @@ mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x,
   control <- resolve_control(control, method, fun)
   control$seed <- resolve_seed(seed %||% saved_seed(control), fun)
   list(method = method, standardize = check_flag(standardize, fun, "standardize"),
-       penalty = check_number(penalty, fun, "penalty", 1, .Machine$double.xmax), order = order,
+       penalty = check_penalty(penalty, fun), order = order,
        missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
        storage = if (!is.null(storage)) check_choice(storage, c("double", "int8"), fun, "storage"),
        allele = check_choice(allele, c("second", "first"), fun, "allele"), control = control,
        threads = resolve_threads(threads, fun), verbose = check_flag(verbose, fun, "verbose"))
+}
+
+check_penalty <- function(penalty, fun) {
+  penalty <- check_number(penalty, fun, "penalty", 1)
+  if (is.infinite(penalty)) abort_arg(fun, "penalty", "finite", "Inf", "update = \"none\"")
+  penalty
 }
 
 # Everything about the data: `input` is what the core reads.
@@ -142,10 +155,12 @@ mmash_data <- function(x, y, covariates, settings) {
   order <- mmash_order(settings$order, source$cols, settings$control)
   if (source$kind == "gram") {
     if (!is.null(y) || !is.null(covariates)) {
-      abort_arg("mmash", "y", "left out beside sufficient statistics", describe_value(y))
+      arg <- if (is.null(y)) "covariates" else "y"
+      abort_arg("mmash", arg, "left out beside sufficient statistics",
+                describe_value(y %||% covariates))
     }
-    return(list(input = mmash_gram(source, settings$standardize), source = source,
-                order = seq_len(source$cols), conditions = colnames(source$stats$XtY),
+    return(list(input = mmash_gram(source, settings$standardize, order), source = source,
+                order = order, conditions = colnames(source$stats$XtY),
                 info = describe_data(x, c(source$rows, source$cols),
                                      list(NULL, source$variants))))
   }
@@ -153,10 +168,17 @@ mmash_data <- function(x, y, covariates, settings) {
   y <- mmash_response(y, source, "mmash")
   covariates <- mmash_covariates(covariates, source, "mmash")
   input <- mmash_individual(source, y, covariates, settings$standardize, order)
+  info <- describe_data(list(hashed_file(x, source), y), c(source$rows, source$cols),
+                        list(source$samples, source$variants))
+  info$response <- data_hash(unname(y))
   list(input = input, source = source, order = order, conditions = colnames(y), y = y,
-       covariates = covariates,
-       info = describe_data(list(x, y), c(source$rows, source$cols),
-                            list(source$samples, source$variants)))
+       covariates = covariates, info = info)
+}
+
+# What stands for the genotypes in the hash of the data: a path says nothing of what is in the file.
+hashed_file <- function(x, source) {
+  file <- if (source$kind == "bed") source$x else if (is.character(x)) x
+  if (is.null(file)) x else rlang::hash_file(file)
 }
 
 mmash_order <- function(order, size, control) {
@@ -186,17 +208,48 @@ mmash_bridge <- function(data, prior, residual, update, settings) {
   if (!inherits(prior, "mash_prior")) {
     abort_arg("mmash", "prior", "made by mash_prior()", describe_value(prior))
   }
-  size <- length(data$conditions)
-  if (nrow(prior$matrices[[1]]) != size) {
-    abort_arg("mmash", "prior", sprintf("one for %d conditions", size),
-              sprintf("one for %d", nrow(prior$matrices[[1]])))
-  }
+  prior <- fitting_prior(prior, data, settings$standardize)
   learned <- mmash_update(update, residual, settings$method)
   penalty <- if (prior$null) settings$penalty else 1
   inputs <- c(settings, list(data = data, input = data$input, prior = prior, residual = residual,
                              learned = learned, core = prior_core(prior, penalty)))
   inputs$penalty <- penalty
   inputs
+}
+
+# The prior with its matrices in the order of the conditions of the data.
+fitting_prior <- function(prior, data, standardize) {
+  size <- length(data$conditions)
+  if (nrow(prior$matrices[[1]]) != size) {
+    abort_arg("mmash", "prior", sprintf("one for %d conditions", size),
+              sprintf("one for %d", nrow(prior$matrices[[1]])))
+  }
+  if (isTRUE(prior$from_data) && prior$standardize != standardize) {
+    warning(sprintf("mmash: the prior was made with standardize = %s and the fit has %s: its scales ",
+                    prior$standardize, standardize), "are those of other effects", call. = FALSE)
+  }
+  at <- match_conditions(prior$conditions, data$conditions, "mmash", "prior")
+  if (!is.null(at)) prior$matrices <- lapply(prior$matrices, function(u) u[at, at, drop = FALSE])
+  if (!is.null(at)) prior$conditions <- data$conditions
+  prior
+}
+
+# Where in `given` the conditions of the data are; NULL: as they are (no names, or the same).
+match_conditions <- function(given, conditions, fun, arg) {
+  given <- stated_names(given)
+  conditions <- stated_names(conditions)
+  if (is.null(given) || is.null(conditions) || identical(given, conditions)) return(NULL)
+  at <- match(conditions, given)
+  if (anyNA(at) || anyDuplicated(given)) {
+    abort_arg(fun, arg, sprintf("one for the conditions %s", toString(conditions, width = 60)),
+              sprintf("one for %s", toString(given, width = 60)))
+  }
+  at
+}
+
+# Names that somebody gave: not those that mmash() makes up.
+stated_names <- function(names) {
+  if (!identical(names, paste0("condition", seq_along(names)))) names
 }
 
 # A prior from the data that are at hand already.
@@ -213,7 +266,7 @@ default_prior <- function(data) {
     abort_arg("mmash", "x", "with variants that vary", "none")
   }
   new_mash_prior(canonical_matrices(data$conditions), data_grid(effects), TRUE, NULL,
-                 data$input$standardize)
+                 data$input$standardize, data$conditions, TRUE)
 }
 
 mmash_update <- function(update, residual, method) {
@@ -244,9 +297,11 @@ mmash_start <- function(inputs, residual = inputs$residual) {
                                                                       drop = FALSE]
   }
   sigma <- if (is.null(start$residual)) {
-    check_start_residual(start_residual(residual, inputs$input), inputs$method, "mmash")
+    residual_part(check_start_residual(start_residual(residual, inputs$input), inputs$method,
+                                       "mmash"), residual)
   } else {
-    check_covariance(start$residual, size[2], "mmash", "start$residual")
+    of_family(check_residual(start$residual, inputs$data$conditions, "mmash", "start$residual"),
+              residual, inputs)
   }
   weights <- check_prior_weights(start$weights, inputs$prior, "mmash") %||% inputs$prior$weights
   path <- if (is.null(start$coef) && is.null(weights)) path_length(inputs) else 0L
@@ -352,14 +407,14 @@ new_mmash <- function(out, inputs) {
   resumed <- inputs$control$resumed
   control <- inputs$control[setdiff(names(inputs$control), "resumed")]
   fit <- new_fit("mmash", inputs$method, NULL, estimate,
-                 if (inputs$method == "gibbs") objective_frame(out$trace) else
+                 out$objective %||%
                    join_traces(resumed, objective_frame(out$trace)),
                  convergence_info(out$trace),
                  structure(control, class = class(inputs$control)), inputs$data$info,
                  inputs$input$n, mmash_df(inputs),
                  posterior = posterior, prior = inputs$prior, penalty = inputs$penalty,
                  residual = inputs$residual, order = inputs$data$order,
-                 input = inputs[c("standardize", "missing_x", "allele")],
+                 input = mmash_remembered(out, inputs, back),
                  starts = out$starts,
                  state = out[intersect(names(out), c("state", "progress", "patterns"))])
   if (inputs$residual$kind == "low_rank") fit$rank <- inputs$residual$rank
@@ -367,6 +422,13 @@ new_mmash <- function(out, inputs) {
   fit$fitted <- mmash_fitted(out, inputs$data)
   fit$signals <- mmash_signals(out$signals, inputs$data$order)
   fit
+}
+
+# What predict() reads new data by.
+mmash_remembered <- function(out, inputs, back) {
+  means <- if (inputs$input$kind == "gram") inputs$data$source$stats$x_means else out$center[back]
+  c(inputs[c("standardize", "missing_x", "allele")],
+    list(means = means, covariates = inputs$data$covariates$design))
 }
 
 # The objective of "em" without the log density of the penalty.
@@ -377,7 +439,8 @@ mmash_log_lik <- function(fit) {
 }
 
 mmash_labels <- function(data) {
-  list(data$source$variants %||% paste0("variant", seq_len(data$source$cols)), data$conditions)
+  variants <- data$source$variants %||% paste0("variant", seq_len(data$source$cols))
+  list(distinct_names(variants), data$conditions)
 }
 
 mmash_df <- function(inputs) {
@@ -398,7 +461,8 @@ mmash_fixed <- function(out, data) {
     constant <- constant + out$fixed[1, ]
     on_basis <- out$fixed[-1, , drop = FALSE]
   }
-  means <- if (input$kind == "gram") data$source$stats$x_means else out$center
+  means <- if (input$kind == "gram") data$source$stats$x_means[data$order] else
+    out$center
   constant <- constant - drop(crossprod(out$mean, means))
   if (is.null(data$covariates) || ncol(data$covariates$matrix) == 0) {
     return(list(intercept = constant))

@@ -181,6 +181,20 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// mmash_limits
+Rcpp::NumericMatrix mmash_limits(Rcpp::List prior, Rcpp::NumericVector weights, Rcpp::NumericMatrix precision, Rcpp::NumericVector phi, Rcpp::NumericVector tails);
+RcppExport SEXP _mixology_mmash_limits(SEXP priorSEXP, SEXP weightsSEXP, SEXP precisionSEXP, SEXP phiSEXP, SEXP tailsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type prior(priorSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type weights(weightsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type precision(precisionSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type phi(phiSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type tails(tailsSEXP);
+    rcpp_result_gen = Rcpp::wrap(mmash_limits(prior, weights, precision, phi, tails));
+    return rcpp_result_gen;
+END_RCPP
+}
 // mmash_bed_fault
 std::string mmash_bed_fault(Rcpp::RawVector head, double size, double samples, double variants);
 RcppExport SEXP _mixology_mmash_bed_fault(SEXP headSEXP, SEXP sizeSEXP, SEXP samplesSEXP, SEXP variantsSEXP) {
@@ -347,6 +361,7 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_matrix_rows", (DL_FUNC) &_mixology_matrix_rows, 3},
     {"_mixology_mmash_fit", (DL_FUNC) &_mixology_mmash_fit, 7},
     {"_mixology_mmash_effect", (DL_FUNC) &_mixology_mmash_effect, 4},
+    {"_mixology_mmash_limits", (DL_FUNC) &_mixology_mmash_limits, 5},
     {"_mixology_mmash_bed_fault", (DL_FUNC) &_mixology_mmash_bed_fault, 4},
     {"_mixology_mmash_read", (DL_FUNC) &_mixology_mmash_read, 2},
     {"_mixology_mmash_count_missing", (DL_FUNC) &_mixology_mmash_count_missing, 1},

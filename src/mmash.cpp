@@ -13,15 +13,27 @@ using namespace mixology;
 
 namespace {
 
-// The best of `start` and `count` points of the penalised path after short runs.
-Mmash::State best_start(const Mmash& model, Mmash::State start, int count,
-                        const AscentOptions& options, Executor& executor, Monitor& monitor,
-                        Rcpp::List& report) {
+// The best of `start` and `count` points of the penalised path after rounds of short runs.
+Mmash::State best_start(const Mmash& model, Mmash::State start, int count, AscentOptions options,
+                        Executor& executor, Monitor& monitor, Rcpp::List& report) {
   if (count <= 0) return start;
+  // Twice the usual length: weights and effects move together, more slowly than clusters do. Not
+  // less for fewer iterations: a fit that is resumed has to begin where the long one did.
+  options.short_iterations *= 2;
   auto starts = mmash::GroupLassoPath(model, std::move(start), mmash::PathOptions()).starts(count);
-  const StartsReport chosen = short_runs(model, starts, options, executor, monitor);
+  const StartsReport chosen = run_off(model, starts, options, executor, monitor);
   report = to_list(chosen);
   return starts[static_cast<std::size_t>(chosen.chosen)];
+}
+
+// Where effects were found one at a time: what all of them together leave of the responses.
+void add_joint(const Mmash& model, const Mmash::State& state, Executor& executor, Rcpp::List& out) {
+  Mmash::Options options = model.options();
+  options.marginal = false;
+  const Mmash whole(model.data(), model.prior(), options, &executor);
+  const Mmash::State s = whole.init(state.mean, state.log_weights, state.sigma);
+  out["residual"] = to_matrix(s.residual.topRows(model.design().rows()));
+  out["fixed"] = to_matrix(s.fixed);
 }
 
 }  // namespace
@@ -42,6 +54,7 @@ Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp:
                           ? run_em(model, state, em_options(control), executor, watch, &progress)
                           : run_vb(model, state, vb_options(control), executor, watch, &progress);
   Rcpp::List out = mmash_results(model, state, executor);
+  if (model.options().marginal) add_joint(model, state, executor, out);
   if (Rcpp::as<bool>(settings["signals"])) {
     out["signals"] = mmash_signals(model, state, as_vector(out["null"]));
   }
@@ -63,6 +76,17 @@ Rcpp::List mmash_effect(Rcpp::List prior, Rcpp::NumericVector weights,
   return Rcpp::List::create(Rcpp::Named("alpha") = to_vector(effect.alpha),
                             Rcpp::Named("mean") = to_vector(effect.mean),
                             Rcpp::Named("covariance") = to_matrix(effect.covariance));
+}
+
+// Quantiles of the effects of one SNP under q, J x tails.
+// [[Rcpp::export(rng = false)]]
+Rcpp::NumericMatrix mmash_limits(Rcpp::List prior, Rcpp::NumericVector weights,
+                                 Rcpp::NumericMatrix precision, Rcpp::NumericVector phi,
+                                 Rcpp::NumericVector tails) {
+  mmash::Mixture mixture(mmash_prior(prior));
+  mixture.decompose(as_matrix(precision), 1.0);
+  mixture.set_weights(as_vector(weights).array().log().cwiseMax(mmash::Mixture::kNever));
+  return to_matrix(mmash::quantiles(mixture, as_vector(phi), as_vector(tails)));
 }
 
 // What is wrong with the beginning of a .bed file of `size` bytes; "" when nothing is.

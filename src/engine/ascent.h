@@ -13,13 +13,21 @@
 // optionally
 //   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
 //              point just evaluated; tried before the extrapolation, kept if the objective rises
+//   double longest_step() const   the most by which an extrapolation may go beyond a plain sweep
 // and for the Gibbs engine what gibbs.h asks. update_local may write to the items of its range in
 // State and to nothing else. A model whose local update depends on what the last one left in State
 // (coordinate ascent over the items) also supplies
 //   void put_stats(Archive&, const Stats&) const, Stats get_stats(const Archive&) const
 // so that a resumed fit need not repeat the last local update; its first local update counts as
 // a sweep. A model whose objective is a small difference of large terms may supply
-//   double rounding() const      how far rounding alone can move the objective
+//   double rounding() const      how far rounding alone can move the objective; or, where that
+//              depends on where the climb is, double rounding(const State&) const
+// A model whose objective has a size that says little (the density of measurements depends on their
+// units) may supply
+//   double objective_scale() const   what changes of the objective are small in comparison with
+// and one whose objective is flat around its maximum
+//   double movement(const State&, const Stats&) const   how far the last sweep moved, without units;
+//              a climb has then converged only when this is within the parameter tolerance too
 #pragma once
 
 #include <cmath>
@@ -64,6 +72,33 @@ template <class Model, class = void>
 struct has_rounding : std::false_type {};
 template <class Model>
 struct has_rounding<Model, std::void_t<decltype(std::declval<const Model&>().rounding())>>
+    : std::true_type {};
+
+template <class Model, class = void>
+struct has_state_rounding : std::false_type {};
+template <class Model>
+struct has_state_rounding<Model, std::void_t<decltype(std::declval<const Model&>().rounding(
+                                     std::declval<const typename Model::State&>()))>>
+    : std::true_type {};
+
+template <class Model, class = void>
+struct has_scale : std::false_type {};
+template <class Model>
+struct has_scale<Model, std::void_t<decltype(std::declval<const Model&>().objective_scale())>>
+    : std::true_type {};
+
+template <class Model, class = void>
+struct has_movement : std::false_type {};
+template <class Model>
+struct has_movement<Model, std::void_t<decltype(std::declval<const Model&>().movement(
+                               std::declval<const typename Model::State&>(),
+                               std::declval<const typename Model::Stats&>()))>> : std::true_type {};
+
+template <class Model, class = void>
+struct has_longest_step : std::false_type {};
+template <class Model>
+struct has_longest_step<Model,
+                        std::void_t<decltype(std::declval<const Model&>().longest_step())>>
     : std::true_type {};
 
 template <class Model>
@@ -169,9 +204,14 @@ class Ascent {
   void extrapolate() {
     const VectorXd r = theta1_ - theta0_;
     const VectorXd v = model_.parameters(state_) - theta1_ - r;
-    const double length = -r.norm() / v.norm();
+    const double length = std::max(-r.norm() / v.norm(), -longest_step());
     if (!(length < -1.0) || !std::isfinite(length)) return;  // -1 is the plain step
     try_point(theta0_ - 2.0 * length * r + length * length * v);
+  }
+
+  double longest_step() const {
+    if constexpr (has_longest_step<Model>::value) return model_.longest_step();
+    return HUGE_VAL;
   }
 
   // Goes to `theta` if the objective is no lower there. Costs a sweep, taken or not.
@@ -193,12 +233,13 @@ class Ascent {
   }
 
   void judge(double gain, const VectorXd& before) {
-    const double scale = std::abs(value_) + 1.0;
+    const double size = std::abs(value_) + 1.0;
+    const double scale = objective_scale(size);
     if (!std::isfinite(value_)) {
       trace_.end(Status::not_finite, "the objective is not finite");
-    } else if (gain < -kFallTolerance * scale - rounding()) {
+    } else if (gain < -kFallTolerance * size - rounding()) {
       trace_.end(Status::objective_fell, text("the objective fell by %.3g", -gain));
-    } else if (std::abs(gain) <= options_.tolerance * scale + rounding()) {
+    } else if (settled() && std::abs(gain) <= options_.tolerance * scale + rounding()) {
       trace_.end(Status::converged, text("relative change of the objective %.2g", gain / scale));
     } else if (!has_stats_archive<Model>::value &&  // else q may move on without them
                parameter_change(before) <= options_.parameter_tolerance) {
@@ -210,7 +251,20 @@ class Ascent {
 
   double rounding() const {
     if constexpr (has_rounding<Model>::value) return model_.rounding();
+    if constexpr (has_state_rounding<Model>::value) return model_.rounding(state_);
     return 0.0;
+  }
+
+  double objective_scale(double size) const {
+    if constexpr (has_scale<Model>::value) return model_.objective_scale();
+    return size;
+  }
+
+  bool settled() const {
+    if constexpr (has_movement<Model>::value) {
+      return model_.movement(state_, stats_) <= options_.parameter_tolerance;
+    }
+    return true;
   }
 
   double parameter_change(const VectorXd& before) const {

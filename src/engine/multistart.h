@@ -2,7 +2,9 @@
 // starts (ties go to the earlier) and not on the number of threads.
 //
 // A model may supply `bool degenerate(const State&) const`: a state whose objective says nothing
-// (a component on a single point). Such a state is taken only when there is no other.
+// (a component on a single point). Such a state is taken only when there is no other. It may
+// supply `double merit(const State&, double objective) const`: what starts are compared by where
+// the objective itself compares local maxima badly.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +20,7 @@
 namespace mixology {
 
 struct StartsReport {
-  std::vector<double> objective;  // after the short run; -inf for a start that failed
+  std::vector<double> objective;  // or merit, after the short run; -inf for a start that failed
   std::vector<bool> degenerate;
   int chosen = 0;
 };
@@ -29,6 +31,19 @@ template <class Model>
 struct has_degenerate<Model, std::void_t<decltype(std::declval<const Model&>().degenerate(
                                  std::declval<const typename Model::State&>()))>> : std::true_type {
 };
+
+template <class Model, class = void>
+struct has_merit : std::false_type {};
+template <class Model>
+struct has_merit<Model, std::void_t<decltype(std::declval<const Model&>().merit(
+                            std::declval<const typename Model::State&>(), 0.0))>> : std::true_type {
+};
+
+template <class Model>
+double merit(const Model& model, const typename Model::State& state, double objective) {
+  if constexpr (has_merit<Model>::value) return model.merit(state, objective);
+  return objective;
+}
 
 template <class Model>
 bool is_degenerate(const Model& model, const typename Model::State& state) {
@@ -72,13 +87,48 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
         ShortRun& end = ended[slot];
         Ascent<Model> climb(model, starts[slot], options, serial, monitor);
         end.trace = climb.run(&end.progress, false);
-        if (std::isfinite(end.trace.last())) report.objective[slot] = end.trace.last();
+        if (std::isfinite(end.trace.last())) {
+          report.objective[slot] = merit(model, starts[slot], end.trace.last());
+        }
         degenerate[slot] = is_degenerate(model, starts[slot]);
       },
       monitor);
   report.degenerate.assign(degenerate.begin(), degenerate.end());
   report.chosen = ranking(report).front();
   if (runs != nullptr) *runs = std::move(ended);
+  return report;
+}
+
+// Rounds of short runs: after each, the best third goes on, for three times as many sweeps, until
+// one is left. `starts` holds where each got to.
+template <class Model>
+StartsReport run_off(const Model& model, std::vector<typename Model::State>& starts,
+                     AscentOptions options, Executor& executor, Monitor& monitor) {
+  StartsReport report;
+  report.objective.assign(starts.size(), -std::numeric_limits<double>::infinity());
+  report.degenerate.assign(starts.size(), false);
+  std::vector<std::size_t> alive(starts.size());
+  std::iota(alive.begin(), alive.end(), std::size_t{0});
+  while (!monitor.stopped()) {
+    std::vector<typename Model::State> some;
+    for (std::size_t i : alive) some.push_back(std::move(starts[i]));
+    const StartsReport round = short_runs(model, some, options, executor, monitor);
+    for (std::size_t i = 0; i < alive.size(); ++i) {
+      starts[alive[i]] = std::move(some[i]);
+      report.objective[alive[i]] = round.objective[i];
+      report.degenerate[alive[i]] = round.degenerate[i];
+    }
+    report.chosen = static_cast<int>(alive[static_cast<std::size_t>(round.chosen)]);
+    if (alive.size() == 1) break;
+    const std::vector<int> order = ranking(round);
+    std::vector<std::size_t> kept;
+    for (std::size_t i = 0; i < (alive.size() + 2) / 3; ++i) {
+      kept.push_back(alive[static_cast<std::size_t>(order[i])]);
+    }
+    if (kept.size() == 1) break;
+    alive = std::move(kept);
+    options.short_iterations *= 3;
+  }
   return report;
 }
 

@@ -51,6 +51,7 @@ class Mmash {
     double fit = 0.0;       // sum_p log sum_t pi_t BF_pt - mu_p'phi_p + mu_p'L_p mu_p / 2
     double residual = 0.0;  // expected log likelihood at the mean of q, constants included
     MatrixXd cross;         // C
+    double moved = 0.0;     // largest change of an effect, in standard errors
     Stats& operator+=(const Stats&) { return *this; }  // a sweep is one chunk
   };
 
@@ -69,6 +70,7 @@ class Mmash {
   Mmash(Data data, mmash::Prior prior, Options options, Executor* executor = nullptr)
       : data_(std::move(data)), prior_(std::move(prior)), options_(options), executor_(executor) {
     if (!complete()) measure_patterns();
+    floor_ = kLeastVariance * response_variance();
   }
 
   Index items() const { return cols(); }
@@ -104,7 +106,7 @@ class Mmash {
   void update_global(State& s, const Stats& stats) const {
     if (options_.learn_weights) s.log_weights = updated_weights(stats);
     if (options_.learn_residual) {
-      set_residual(s, residual_update(stats.cross, options_.residual, options_.rank));
+      set_residual(s, residual_update(stats.cross, options_.residual, options_.rank, floor_));
       if (!complete()) update_fixed(s);
     } else {
       set_mixture(s);
@@ -119,6 +121,32 @@ class Mmash {
     }
     return value;
   }
+
+  // One unit of log likelihood per number observed, whatever the units of Y.
+  double objective_scale() const {
+    return data_.n * static_cast<double>(conditions());
+  }
+
+  double longest_step() const { return kLongestStep; }
+
+  // The trace of Sigma^-1 R'R is a sum of terms of this size.
+  double rounding(const State& s) const {
+    const MatrixXd inverse = complete() ? s.inverse.inverse : mmash::factor(s.sigma).inverse;
+    return 2e-15 * data_.n * inverse.diagonal().dot(floor_) / kLeastVariance;
+  }
+
+  // The largest change of an effect in units of its standard error, or of a weight. Over 1000: a
+  // parameter tolerance of 1e-8 then is one of 1e-5 standard errors.
+  double movement(const State& s, const Stats& stats) const {
+    double moved = stats.moved;
+    if (options_.learn_weights) {
+      const VectorXd change = updated_weights(stats).array().exp() - s.log_weights.array().exp();
+      moved = std::max(moved, change.cwiseAbs().maxCoeff());
+    }
+    return moved / 1000.0;
+  }
+  // What starting points are compared by (models/mmash/evidence.h).
+  double merit(const State& s, double objective) const;
 
   VectorXd parameters(const State& s) const {
     return options_.learn_weights ? s.log_weights.cwiseMax(kTinyLog) : VectorXd();
@@ -195,12 +223,9 @@ class Mmash {
   }
 
   MatrixXd residual_cross(const State& s) const;  // R'R
-  // Y - X E(B) also of a marginal fit, whose sweeps leave R alone.
-  MatrixXd final_residual(const State& s) const {
-    MatrixXd out = s.residual;
-    if (options_.marginal) subtract_all(s.mean, out);
-    return out;
-  }
+  double log_likelihood(const State& s) const;    // at the mean
+  // Sigma as the residuals at the mean of q have it.
+  MatrixXd plain_residual(const State& s) const;
   void update_fixed(State& s) const;
 
   VectorXd updated_weights(const Stats& stats) const {
@@ -210,7 +235,12 @@ class Mmash {
   }
 
  private:
+  // An extrapolation by a multiplies an error in a mode that sweeps shrink by c with
+  // [c (1 - a (1 - c))]^2. Below 3 + 2 sqrt(2) this is less than 1 for every c: rounding is then not
+  // amplified, and data that are the same up to rounding give the same fit.
+  static constexpr double kLongestStep = 5.8;
   static constexpr double kTinyLog = -200.0;  // below this a weight is not extrapolated
+  static constexpr double kLeastVariance = 1e-8;  // of the residual, of that of the responses
   static constexpr Index kRowChunk = 8192;    // rows of one parallel task
 
   void cross(const double* x, Index block, const MatrixXd& residual, double* out) const;
@@ -228,7 +258,10 @@ class Mmash {
   Stats sweep_complete(State& s) const;
   Stats sweep_patterns(State& s) const;
 
+  VectorXd response_variance() const;
+
   Data data_;
+  VectorXd floor_;  // least residual variance, one number per condition
   mmash::Prior prior_;
   Options options_;
   Executor* executor_;
@@ -237,4 +270,5 @@ class Mmash {
 
 }  // namespace mixology
 
+#include "models/mmash/evidence.h"
 #include "models/mmash/sweep.h"

@@ -217,7 +217,7 @@ inline Rcpp::List mmash_results(const Mmash& model, const Mmash::State& state, E
   out["mean"] = to_matrix((state.mean * by.asDiagonal()).transpose());
   out["weights"] = to_vector(state.log_weights.array().exp());
   out["sigma"] = to_matrix(state.sigma);
-  out["residual"] = to_matrix(model.final_residual(state).topRows(design.rows()));
+  out["residual"] = to_matrix(state.residual.topRows(design.rows()));
   out["fixed"] = to_matrix(state.fixed);
   out["covariates"] = to_matrix(design.basis_part() * state.mean.transpose());
   out["center"] = to_vector(design.center());

@@ -151,6 +151,64 @@ TEST_CASE("the bound never falls and a resumed climb goes on bitwise") {
   }
 }
 
+TEST_CASE("for a normal posterior the merit of a start is the log evidence") {
+  const Index n = 40, p = 6, nj = 2;
+  mmash::Prior prior;
+  const MatrixXd root = normal_matrix(nj, nj, 20);
+  prior.factors = {root};
+  prior.variances = VectorXd::Constant(1, 0.7);
+  prior.null = false;
+  Mmash::Options options;
+  options.learn_weights = options.learn_residual = false;
+  const MatrixXd tilt = normal_matrix(nj, nj, 21);
+  const MatrixXd sigma = tilt * tilt.transpose() + MatrixXd::Identity(nj, nj);
+  for (const bool gram : {false, true}) {
+    Mmash::Data data = small_data(n, p, nj, false);
+    MatrixXd x(n, p);  // as the model sees it: centred
+    for (Index i = 0; i < p; ++i) {
+      std::vector<double> column(static_cast<std::size_t>(data.design->leading()));
+      data.design->column(i, column.data());
+      x.col(i) = Eigen::Map<const VectorXd>(column.data(), n);
+    }
+    x += 0.8 * x.col(0) * VectorXd::Ones(p).transpose();
+    const MatrixXd y = data.response.topRows(n);
+    if (gram) {
+      data.design = std::make_shared<mmash::GramDesign>(x.transpose() * x, n, false);
+      data.response = MatrixXd::Zero(data.design->leading(), nj);
+      data.response.topRows(p) = x.transpose() * y;
+      data.cross = y.transpose() * y;
+      data.gram = true;
+    } else {
+      mmash::DesignOptions as_is;
+      as_is.basis = MatrixXd::Zero(n, 0);
+      data.design = std::make_shared<mmash::DenseDesign>(x, as_is);
+    }
+    const Mmash model(data, prior, options);
+    Mmash::State state = model.init(MatrixXd::Zero(nj, p), VectorXd::Zero(1), sigma);
+    VbOptions settings;
+    settings.tolerance = 0.0;
+    settings.max_iterations = 500;
+    Executor serial;
+    Monitor monitor;
+    const double bound = run_vb(model, state, settings, serial, monitor).last();
+    // vec(Y) has covariance V x XX' + Sigma x I
+    const MatrixXd v = 0.7 * root * root.transpose();
+    const MatrixXd xx = x * x.transpose();
+    MatrixXd cov(n * nj, n * nj);
+    for (Index a = 0; a < nj; ++a) {
+      for (Index b = 0; b < nj; ++b) {
+        cov.block(a * n, b * n, n, n) = v(a, b) * xx + sigma(a, b) * MatrixXd::Identity(n, n);
+      }
+    }
+    const mmash::Factored f = mmash::factor(cov);
+    const Eigen::Map<const VectorXd> all(y.data(), y.size());
+    const double evidence = -0.5 * (static_cast<double>(n * nj) * mmash::kLogTwoPi + f.log_det +
+                                    all.dot(f.inverse * all));
+    CHECK(bound < evidence - 0.5);
+    CHECK(model.merit(state, bound) == Approx(evidence).epsilon(1e-7));
+  }
+}
+
 TEST_CASE("two-bit genotypes") {
   CHECK(mmash::bed_fault(nullptr, 0, 1, 1) != "");
   const std::uint8_t file[] = {0x6c, 0x1b, 0x01, 0xe4, 0x02};  // codes 0 1 2 3, then 2

@@ -81,7 +81,7 @@ class MmashGibbs {
     const Index effects = keep_effects_ ? s.model.mean.size() : 0;
     const Index nj = model_.conditions();
     const Index parts = model_.prior().components();
-    VectorXd out(effects + parts + nj * (nj + 1) / 2);
+    VectorXd out(effects + parts + nj * (nj + 1) / 2 + 1);
     if (keep_effects_) {
       const MatrixXd scaled = s.model.mean * model_.design().scale().cwiseInverse().asDiagonal();
       out.head(effects) = Eigen::Map<const VectorXd>(scaled.data(), effects);
@@ -91,6 +91,7 @@ class MmashGibbs {
     for (Index b = 0; b < nj; ++b) {
       for (Index a = b; a < nj; ++a) out[at++] = s.model.sigma(a, b);
     }
+    out[at] = model_.log_likelihood(s.model);
     return out;
   }
 

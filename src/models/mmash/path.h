@@ -1,7 +1,9 @@
 // Starting points along a penalised path. Coordinate ascent from B = 0 lets the first of many
 // correlated SNPs take what belongs to others; the solutions of a group lasso,
 //   min_B  1/2 tr[Sigma^-1 (Y - XB)'(Y - XB)] + lambda sum_p sqrt(d_p) |Sigma^-1/2 beta_p|,
-// do not. One of a few of them, chosen by the bound, is where the fit goes on.
+// do not. One of a few of them is where the fit goes on. Each comes with the weights and the residual
+// covariance that belong to it: a start that takes the whole variance of Y for noise loses most of
+// its effects in the first sweeps.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +16,7 @@ namespace mixology {
 namespace mmash {
 
 struct PathOptions {
-  double smallest = 0.05;   // of the penalty that sets every effect to 0
+  double smallest = 0.01;   // of the penalty that sets every effect to 0
   double tolerance = 1e-3;  // largest change of an effect, in units of the penalty, that ends it
   int sweeps = 15;          // at most, for each penalty
 };
@@ -29,6 +31,9 @@ class GroupLassoPath {
   // The start itself and `count` solutions with smaller and smaller penalty.
   std::vector<Mmash::State> starts(int count) {
     std::vector<Mmash::State> out{state_};
+    if (model_.options().learn_residual) {
+      model_.set_residual(state_, MatrixXd(state_.sigma.diagonal().asDiagonal()));
+    }
     const double top = largest_penalty();
     if (!(top > 0.0)) return out;
     for (int i = 1; i <= count; ++i) {
@@ -36,12 +41,34 @@ class GroupLassoPath {
       for (int sweep = 0; sweep < options_.sweeps; ++sweep) {
         if (descend() < options_.tolerance) break;
       }
-      out.push_back(state_);
+      out.push_back(finished());
     }
     return out;
   }
 
  private:
+  static constexpr double kOfStart = 0.01;  // keeps the residual covariance away from singular
+
+  // The weight of the null is the share of effects that are zero.
+  Mmash::State finished() const {
+    Mmash::State out = state_;
+    const Prior& prior = model_.prior();
+    if (prior.null && model_.options().learn_weights) {
+      const auto cols = static_cast<double>(model_.cols());
+      double zeros = 1.0;
+      for (Index p = 0; p < model_.cols(); ++p) zeros += out.mean.col(p).isZero(0.0) ? 1.0 : 0.0;
+      const double others = static_cast<double>(prior.components() - 1);
+      out.log_weights.setConstant(std::log((cols + 2.0 - zeros) / (cols + 2.0) / others));
+      out.log_weights[0] = std::log(zeros / (cols + 2.0));
+    }
+    if (model_.options().learn_residual) {
+      model_.set_residual(out, model_.plain_residual(out) + kOfStart * out.sigma);
+    } else {
+      model_.set_mixture(out);
+    }
+    return out;
+  }
+
   double largest_penalty() {
     double top = 0.0;
     Mmash::State at_zero = state_;

@@ -135,5 +135,50 @@ inline Effect effect(const Prior& prior, const VectorXd& log_weights, const Matr
   return out;
 }
 
+// Quantiles of each condition's effect under q, a mixture of normals and a point at 0: J x tails.
+inline MatrixXd quantiles(const Mixture& mixture, const VectorXd& phi, const VectorXd& tails) {
+  Workspace w;
+  mixture.reserve(w);
+  mixture.update(phi.data(), 1.0, w);
+  std::vector<VectorXd> mean, sd;
+  std::vector<double> alpha;
+  each_component(mixture, w, [&](Index, double a, const VectorXd& m, const VectorXd& v) {
+    alpha.push_back(a);
+    mean.push_back(m);
+    sd.push_back(v.cwiseSqrt());
+  });
+  MatrixXd out = MatrixXd::Zero(phi.size(), tails.size());
+  for (Index j = 0; j < out.rows(); ++j) {
+    double low = 0.0, high = 0.0, positive = 0.0, negative = 0.0;
+    // of normals alone: the points that are 0 exactly come in between negative and positive
+    auto below = [&](double x) {
+      double sum = 0.0;
+      for (std::size_t t = 0; t < alpha.size(); ++t) {
+        if (sd[t][j] > 0.0) sum += alpha[t] * normal_cdf((x - mean[t][j]) / sd[t][j]);
+      }
+      return sum;
+    };
+    for (std::size_t t = 0; t < alpha.size(); ++t) {
+      if (sd[t][j] <= 0.0) continue;
+      low = std::min(low, mean[t][j] - 40.0 * sd[t][j]);
+      high = std::max(high, mean[t][j] + 40.0 * sd[t][j]);
+      positive += alpha[t] * normal_cdf(mean[t][j] / sd[t][j]);
+      negative += alpha[t] * normal_cdf(-mean[t][j] / sd[t][j]);
+    }
+    for (Index i = 0; i < tails.size(); ++i) {
+      const bool left = tails[i] < negative;
+      const double wanted = left ? tails[i] : tails[i] - (1.0 - positive - negative);
+      if (!left && 1.0 - tails[i] >= positive) continue;  // the point at 0
+      double from = left ? low : 0.0, to = left ? 0.0 : high;
+      for (int step = 0; step < 100; ++step) {
+        const double middle = 0.5 * (from + to);
+        (below(middle) < wanted ? from : to) = middle;
+      }
+      out(j, i) = 0.5 * (from + to);
+    }
+  }
+  return out;
+}
+
 }  // namespace mmash
 }  // namespace mixology

@@ -33,26 +33,41 @@ inline Factored factor(const MatrixXd& sigma) {
   return out;
 }
 
+// A covariance with no direction of less variance than `floor` allows, the likelihood's best: in
+// units of `floor` its eigenvalues are at least 1. Conditions that are (nearly) combinations of
+// others, and responses without noise, would else let the likelihood grow without bound.
+inline MatrixXd raised(const MatrixXd& c, const VectorXd& floor) {
+  const VectorXd root = floor.cwiseSqrt();
+  const VectorXd by = root.cwiseInverse();
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(by.asDiagonal() * c * by.asDiagonal());
+  if (eigen.eigenvalues()[0] >= 1.0) return c;
+  const MatrixXd q = root.asDiagonal() * eigen.eigenvectors();
+  return q * eigen.eigenvalues().cwiseMax(1.0).asDiagonal() * q.transpose();
+}
+
 // sigma2 I + W W' nearest to C in likelihood: W = Q (Lambda - sigma2 I)^1/2 of the `rank` largest
 // eigenvalues, sigma2 the mean of the others (Tipping & Bishop 1999, JRSS B 61:611, eq. 7, 8).
-inline MatrixXd probabilistic_pca(const MatrixXd& c, Index rank) {
+inline MatrixXd probabilistic_pca(const MatrixXd& c, Index rank, double floor) {
   const Index nj = c.rows();
-  if (rank >= nj) return c;
   const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(c);
   VectorXd values = eigen.eigenvalues();  // increasing
-  const double noise = std::max(values.head(nj - rank).mean(), 0.0);
+  const double noise = std::max(values.head(nj - rank).mean(), floor);
   values.head(nj - rank).setConstant(noise);
+  values = values.cwiseMax(noise);
   return eigen.eigenvectors() * values.asDiagonal() * eigen.eigenvectors().transpose();
 }
 
-inline MatrixXd residual_update(const MatrixXd& c, Residual kind, Index rank) {
+// floor: the least variance of each condition that counts as noise.
+inline MatrixXd residual_update(const MatrixXd& c, Residual kind, Index rank,
+                                const VectorXd& floor) {
   switch (kind) {
     case Residual::diagonal:
-      return MatrixXd(c.diagonal().asDiagonal());
+      return MatrixXd(c.diagonal().cwiseMax(floor).asDiagonal());
     case Residual::low_rank:
-      return probabilistic_pca(c, rank);
+      if (rank < c.rows()) return probabilistic_pca(c, rank, floor.mean());
+      [[fallthrough]];
     default:
-      return 0.5 * (c + c.transpose());
+      return raised(0.5 * (c + c.transpose()), floor);
   }
 }
 

@@ -1,8 +1,11 @@
 // Signals and the posterior of each signal's single causal SNP.
 //
-// SNPs that probably have an effect are grouped around the most probable of each group by their
-// correlation. A group whose probabilities add up to a half is a signal. Its effects are put back
-// into the residual, and every SNP is asked how well it explains what is there alone:
+// SNPs that probably have an effect are grouped around the most probable of each group, the most
+// correlated first, as long as their inclusion probabilities do not add up to more than one causal
+// SNP can have: two correlated SNPs that both have an effect are two signals. A group whose
+// probabilities add up to a half is a signal. Its effects are put back into the residual, from which
+// those of all other signals stay taken off, and every SNP is asked how well it explains what is
+// there alone:
 //   alpha_p prop. to sum over components but the null of pi_t BF_t(phi_p)
 #pragma once
 
@@ -27,7 +30,9 @@ struct Signal {
 
 struct SignalOptions {
   double candidate = 0.05;   // inclusion probability from which a SNP may belong to a signal
-  double together = 0.5;     // |correlation| that puts a SNP into the group of another
+  double together = 0.5;     // |correlation| that lets a SNP into the group of another ...
+  double most_mass = 1.1;    // ... whose probabilities may add up to this ...
+  double same = 0.99;        // ... unless the SNPs are as good as one
   double mass = 0.5;         // of a group that is a signal
   double negligible = 1e-6;  // probability below which a SNP is not listed
   Index most_candidates = 200;
@@ -83,16 +88,32 @@ class SignalFinder {
     for (std::size_t a = 0; a < order.size(); ++a) {
       if (static_cast<Index>(out.size()) >= options_.most_signals) break;
       if (used[a]) continue;
-      Signal signal;
-      signal.lead = order[a];
-      for (std::size_t b = a; b < order.size(); ++b) {
-        const double size = std::abs(r(static_cast<Index>(a), static_cast<Index>(b)));
-        if (used[b] || (b != a && size < options_.together)) continue;
-        used[b] = true;
-        signal.members.push_back(order[b]);
-        signal.mass += pip[order[b]];
-      }
+      Signal signal = grow(static_cast<Index>(a), order, pip, r, used);
       if (signal.mass >= options_.mass) out.push_back(std::move(signal));
+    }
+    return out;
+  }
+
+  // The group of order[lead], of those not used yet.
+  Signal grow(Index lead, const std::vector<Index>& order, const VectorXd& pip, const MatrixXd& r,
+              std::vector<bool>& used) const {
+    std::vector<Index> near;
+    for (Index b = lead; b < r.cols(); ++b) {
+      const bool close = b == lead || std::abs(r(lead, b)) >= options_.together;
+      if (close && !used[static_cast<std::size_t>(b)]) near.push_back(b);
+    }
+    std::stable_sort(near.begin() + 1, near.end(), [&](Index a, Index b) {
+      return std::abs(r(lead, a)) > std::abs(r(lead, b));
+    });
+    Signal out;
+    out.lead = order[static_cast<std::size_t>(lead)];
+    for (Index b : near) {
+      const Index snp = order[static_cast<std::size_t>(b)];
+      const bool same = b == lead || std::abs(r(lead, b)) >= options_.same;
+      if (!same && out.mass + pip[snp] > options_.most_mass) continue;
+      used[static_cast<std::size_t>(b)] = true;
+      out.members.push_back(snp);
+      out.mass += pip[snp];
     }
     return out;
   }

@@ -87,6 +87,16 @@ inline void Mmash::subtract_all(const MatrixXd& mean, MatrixXd& residual) const 
   }
 }
 
+// Mean square of each condition's responses, as far as they are observed.
+inline VectorXd Mmash::response_variance() const {
+  if (data_.gram) return data_.cross.diagonal() / data_.n;
+  VectorXd seen = VectorXd::Constant(conditions(), complete() ? data_.n : 0.0);
+  for (const mmash::Pattern& at : data_.patterns) {
+    for (Index j : at.seen) seen[j] += static_cast<double>(at.size());
+  }
+  return data_.response.colwise().squaredNorm().transpose().cwiseQuotient(seen);
+}
+
 template <class Visit>
 void Mmash::visit_all(State& s, mmash::Workspace& w, Visit visit) const {
   if (!complete()) return visit_patterns(s, w, visit);
@@ -135,6 +145,14 @@ struct Tally {
     alpha += Eigen::Map<const VectorXd>(w.alpha.data(), alpha.size());
     fit += log_bf - w.mean.dot(Eigen::Map<const VectorXd>(phi, w.mean.size()));
   }
+  // `precision`: diagonal of what the data's word on the effect has for its precision, over d.
+  void moved_to(const VectorXd& mean, const Eigen::Ref<const VectorXd>& before,
+                const Eigen::Ref<const VectorXd>& precision, double d) {
+    if (mean == before) return;
+    const double square =
+        ((mean - before).cwiseAbs2().array() * precision.array()).maxCoeff() * d;
+    moved = std::max(moved, std::sqrt(square));
+  }
   VectorXd components(const Mixture& mixture) const {
     VectorXd out(mixture.prior().components());
     for (Index t = 0; t < out.size(); ++t) out[t] = alpha[mixture.slot(t)];
@@ -142,6 +160,7 @@ struct Tally {
   }
   VectorXd alpha;
   double fit = 0.0;
+  double moved = 0.0;
 };
 }  // namespace mmash
 
@@ -151,12 +170,14 @@ inline Mmash::Stats Mmash::sweep_complete(State& s) const {
   mixture.reserve(w);
   mmash::Tally tally(mixture);
   mmash::SecondMoments moments(mixture);
+  const VectorXd variances = s.inverse.inverse.diagonal();
   double log_bf_sum = 0.0;
   visit_all(s, w,
-            [&](Index, const mmash::Mixture& m, const double* phi, double d,
+            [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                 mmash::Workspace& work) -> const VectorXd& {
               const double log_bf = m.update(phi, d, work);
               tally.add(work, phi, log_bf);
+              tally.moved_to(work.mean, s.mean.col(p), variances, d);
               log_bf_sum += log_bf;
               if (options_.learn_residual) moments.add(work, d);
               return work.mean;
@@ -165,6 +186,7 @@ inline Mmash::Stats Mmash::sweep_complete(State& s) const {
   Stats stats =
       complete_stats(s, options_.learn_residual ? moments.total() : MatrixXd::Zero(nj, nj));
   stats.alpha = tally.components(mixture);
+  stats.moved = tally.moved;
   if (options_.marginal)
     stats.fit = log_bf_sum;
   else
@@ -181,6 +203,14 @@ inline MatrixXd Mmash::residual_cross(const State& s) const {
   return 0.5 * (rr + rr.transpose());
 }
 
+inline MatrixXd Mmash::plain_residual(const State& s) const {
+  const std::vector<MatrixXd> none(data_.patterns.size(),
+                                   MatrixXd::Zero(conditions(), conditions()));
+  const MatrixXd c =
+      complete() ? MatrixXd(residual_cross(s) / data_.n) : pattern_stats(s, none).cross;
+  return residual_update(c, options_.residual, options_.rank, floor_);
+}
+
 inline Mmash::Stats Mmash::complete_stats(const State& s, const MatrixXd& second) const {
   Stats stats;
   const MatrixXd at_mean = s.mean * design().squares().asDiagonal() * s.mean.transpose();
@@ -191,6 +221,12 @@ inline Mmash::Stats Mmash::complete_stats(const State& s, const MatrixXd& second
   stats.fit = 0.5 * mmash::trace_product(s.inverse.inverse, at_mean);
   stats.cross = (rr + second - at_mean) / data_.n;
   return stats;
+}
+
+inline double Mmash::log_likelihood(const State& s) const {
+  const MatrixXd none = MatrixXd::Zero(conditions(), conditions());
+  if (complete()) return complete_stats(s, none).residual;
+  return pattern_stats(s, std::vector<MatrixXd>(data_.patterns.size(), none)).residual;
 }
 
 // ---- responses with gaps ----
@@ -307,6 +343,7 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
               tally.add(work, phi, log_bf);
               log_bf_sum += log_bf;
               const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
+              tally.moved_to(work.mean, s.mean.col(p), profile.precision.diagonal(), 1.0);
               tally.fit += 0.5 * work.mean.dot(profile.precision * work.mean);
               if (options_.learn_residual) {
                 mmash::SecondMoments moments(m);
@@ -320,6 +357,7 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
             });
   Stats stats = pattern_stats(s, spread);
   stats.alpha = tally.components(*s.mixture);
+  stats.moved = tally.moved;
   stats.fit = options_.marginal ? log_bf_sum : tally.fit;
   return stats;
 }
