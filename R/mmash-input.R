@@ -38,7 +38,7 @@ mmash_source.matrix <- function(x, fun, settings = list()) {
   missing <- sum(is.na(x))
   mmash_check_gaps(missing, fun, settings)
   bytes <- identical(settings$storage, "int8") ||
-    (is.null(settings$storage) && is.integer(x) && fits_byte(x))
+    (is.null(settings$storage) && (is.integer(x) || missing > 0) && fits_byte(x))
   if (bytes && !fits_byte(x)) {
     abort_x(fun, settings, "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
               "storage = \"double\"")
@@ -79,7 +79,9 @@ mmash_source.DelayedMatrix <- function(x, fun, settings = list()) {
 mmash_source.character <- function(x, fun, settings = list()) {
   if (!is_scalar(x)) abort_x(fun, settings, "the path of one file", describe_value(x))
   if (grepl("\\.vcf(\\.b?gz)?$", x, ignore.case = TRUE)) {
-    if (!file.exists(x)) abort_x(fun, settings, "a VCF file", sprintf("\"%s\", which is not there", x))
+    if (!file.exists(x)) {
+      abort_x(fun, settings, "a VCF file", sprintf("\"%s\", which is not there", x))
+    }
     return(vcf_source(x, fun, settings))
   }
   other <- regmatches(x, regexpr("[.](bgen|pgen|bcf|ped|gds)$", x, ignore.case = TRUE))

@@ -34,9 +34,8 @@ mmash_source.VCF <- function(x, fun, settings = list()) {
   values <- VariantAnnotation::geno(x)
   field <- vcf_field(names(values), fun, settings)
   mmash_check_size(rev(dim(x)), fun, settings)
-  dosage <- if (field == "DS") stated_dosage(values[["DS"]]) else
-    called_dosage(values[["GT"]], fun, settings)
-  dosage <- t(dosage)
+  dosage <- t(if (field == "DS") stated_dosage(values[["DS"]]) else
+    called_dosage(values[["GT"]], fun, settings))
   names <- unique_or_null(rownames(x))
   dimnames(dosage) <- list(colnames(x), names)
   source <- mmash_source(dosage, fun, settings)
@@ -61,7 +60,9 @@ called_dosage <- function(gt, fun, settings) {
   counts <- vapply(alleles, function(a) {
     if (length(a) == 0 || any(a == ".")) return(NA_integer_)
     number <- suppressWarnings(as.integer(a))
-    if (anyNA(number)) abort_x(fun, settings, "a VCF with calls such as 0/1", paste(a, collapse = "/"))
+    if (anyNA(number)) {
+      abort_x(fun, settings, "a VCF with calls such as 0/1", paste(a, collapse = "/"))
+    }
     sum(number > 0)
   }, 0L)
   array(counts[match(gt, calls)], dim(gt))

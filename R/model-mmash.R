@@ -33,7 +33,7 @@
 #'
 #' @param x Genotypes: a matrix or data frame samples x variants; a sparse Matrix or a DelayedMatrix
 #'   (whole numbers are kept in one byte, or where they are not 0); a SnpMatrix; the path of a PLINK
-#'   `.bed` file with its `.bim` and `.fam`, which is read through a memory map, two bits a genotype;
+#'   `.bed` file with its `.bim` and `.fam`, read through a memory map, two bits a genotype;
 #'   the path of a `.vcf` file (plain or compressed by bgzip) or a VCF object of VariantAnnotation,
 #'   of which dosages (`DS`) or else calls (`GT`) of alleles other than the reference are counted;
 #'   or [suff_stats()] / [summary_stats()]. For BGEN and other formats the error names the command

@@ -16,14 +16,14 @@ run_wanted="susieR MASS mixtools"
 test_needed="testthat"
 test_wanted="numDeriv posterior loo mclust flexmix MASS vdiffr mixsqp mixtools susieR batchtools
   S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel glmGamPoi
-  snpStats"
+  snpStats VariantAnnotation GenomicRanges Rsamtools"
 check_needed="knitr rmarkdown"
 check_wanted="BiocStyle"
 bench_wanted="fastglmpca flexCWM"
 lint_needed="lintr"
 document_needed="roxygen2 knitr rmarkdown"
 bioconductor="S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel
-  glmGamPoi snpStats BiocStyle"
+  glmGamPoi snpStats BiocStyle VariantAnnotation GenomicRanges IRanges Rsamtools"
 not_in_debian="fastglmpca flexCWM"
 
 say() { echo "setup: $*" >&2; }

@@ -382,3 +382,23 @@ test_that("sparse genotypes are read where they are", {
   expect_equal(predict(fit(sparse), sparse), predict(fit(x), replace(x, 7, mean(x[-7, 1]))),
                tolerance = .2)
 })
+
+test_that("two bits, bytes, sparse columns and doubles give the same bits, covariates or not", {
+  set.seed(13)
+  age <- stats::rnorm(51)
+  x <- matrix(stats::rbinom(51 * 40, 2, .3), 51,
+              dimnames = list(paste0("s", 1:51), paste0("v", 1:40)))
+  y <- x[, 3] + matrix(stats::rnorm(102), 51)
+  bed <- write_bed(x, tempfile())
+  for (standardize in c(TRUE, FALSE)) {
+    for (covariates in list(NULL, age)) {
+      fit <- function(x) {
+        quiet_mmash(x, y, small_prior, standardize = standardize, covariates = covariates, seed = 1)
+      }
+      doubles <- coef(fit(x + 0))
+      for (form in list(x, bed, Matrix::Matrix(x, sparse = TRUE))) {
+        expect_identical(coef(fit(form)), doubles)
+      }
+    }
+  }
+})

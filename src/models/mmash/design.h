@@ -121,16 +121,18 @@ class DenseDesign : public Design {
     center_[p] = column.mean();
     column.array() -= center_[p];
     basis_part_.col(p) = options.basis.transpose() * column;
+    const VectorXd centred = column;
     column -= options.basis * basis_part_.col(p);
     squares_[p] = column.squaredNorm();
     if (constant(squares_[p], raw)) {
       squares_[p] = 0.0;
       column.setZero();
-    } else if (options.standardize) {
+    } else if (options.standardize) {  // in the order of CodedDesign, to the last bit
       const double df = static_cast<double>(rows_) - 1.0;
       scale_[p] = std::sqrt(squares_[p] / df);
-      column /= scale_[p];
       basis_part_.col(p) /= scale_[p];
+      column = centred / scale_[p];
+      if (basis_part_.rows() > 0) column -= options.basis * basis_part_.col(p);
       squares_[p] = df;
     }
   }
@@ -221,8 +223,8 @@ class CodedDesign : public Design {
     const double df = static_cast<double>(rows_) - 1.0;
     scale_[p] = std::sqrt(square / df);
     basis_part_.col(p) /= scale_[p];
-    column /= scale_[p];
     squares_[p] = df;
+    this->column(p, out);
   }
 
   std::shared_ptr<const Genotypes> source_;
