@@ -92,7 +92,8 @@ shared_arguments <- function(residual, covariates, penalty, standardize, control
   if (!is.null(conditions)) resolve_residual(residual, conditions, fun)
   mmash_covariates(covariates, source, fun)
   list(residual = residual, covariates = covariates,
-       penalty = check_penalty(penalty, fun), standardize = check_flag(standardize, fun, "standardize"),
+       penalty = check_penalty(penalty, fun),
+       standardize = check_flag(standardize, fun, "standardize"),
        control = resolve_control(control, "vb", fun))
 }
 

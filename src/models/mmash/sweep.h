@@ -149,8 +149,7 @@ struct Tally {
   void moved_to(const VectorXd& mean, const Eigen::Ref<const VectorXd>& before,
                 const Eigen::Ref<const VectorXd>& precision, double d) {
     if (mean == before) return;
-    const double square =
-        ((mean - before).cwiseAbs2().array() * precision.array()).maxCoeff() * d;
+    const double square = ((mean - before).cwiseAbs2().array() * precision.array()).maxCoeff() * d;
     moved = std::max(moved, std::sqrt(square));
   }
   VectorXd components(const Mixture& mixture) const {
