@@ -17,8 +17,8 @@
 #' @param missing_x As in [mmash()]. Default: as in the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
-#' @param type `"response"` for `predict()`. For plots, what to plot: `"trace"`, `"effects"` (probability that a variant has an effect, and
-#'   its smallest lfsr), `"weights"`.
+#' @param type `"response"` for `predict()`. For plots, what to plot: `"trace"`, `"effects"`
+#'   (probability that a variant has an effect, and its smallest lfsr), `"weights"`.
 #' @param ... Further arguments for methods.
 #' @return `lfsr()`: P x J. `pip()`: P numbers. `predict()`, `fitted()`: samples x conditions.
 #' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes that lack
@@ -125,8 +125,8 @@ match_variants <- function(fit, source, fun) {
   other <- setdiff(new, known)
   twice <- anyDuplicated(new[new %in% known]) > 0
   if (anyNA(at) || twice) {
-    got <- if (twice) "a name twice" else
-      if (length(other) > 0) sprintf("\"%s\"", other[1]) else sprintf("no \"%s\"", known[is.na(at)][1])
+    got <- if (twice) "a name twice" else if (length(other) > 0) sprintf("\"%s\"", other[1]) else
+      sprintf("no \"%s\"", known[is.na(at)][1])
     abort_arg(fun, "newx", "of the variants of the fit", got,
               "unname() if only their names differ")
   }

@@ -24,8 +24,8 @@
 #' @param learn Number of genes over which the weights are learned, chosen at random. Default 50;
 #'   0 keeps the weights of `prior`.
 #' @param rounds Passes over these genes at most. Default 50; the weights have usually converged
-#'   before, and a warning says so when they have not. Without weights in `prior` the first pass
-#'   tries three weights of the null.
+#'   before, and a warning says so when they have not in the default number. Without weights in
+#'   `prior` the first pass tries three weights of the null.
 #' @param residual,covariates,penalty,standardize,missing_x,allele,control As in [mmash()].
 #' @param lfsr_below,pip_above A variant is reported with an effect of lfsr below the one or a
 #'   probability above the other, or when it is in a credible set. Defaults 0.05 and 0.1.
@@ -76,6 +76,10 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
                  verbose = check_flag(verbose, fun, "verbose"))
   shared$prior <- genes_prior(shared, prior, check_count(learn, fun, "learn", 0),
                               check_count(rounds, fun, "rounds"), fun)
+  if (isFALSE(shared$prior$converged) && missing(rounds)) {
+    warning(sprintf("mmash_genes: the shared weights did not converge in %d rounds", rounds),
+            "; try a larger 'rounds'", call. = FALSE)
+  }
   shared$key <- rlang::hash(list(shared$prior, shared$arguments, shared$report, seed,
                                  shared$missing_x))
   new_mmash_genes(over_genes(names(genes), shared, gene_result, "genes"), names(genes), shared)
@@ -88,7 +92,8 @@ shared_arguments <- function(residual, covariates, penalty, standardize, control
   if (!is.null(conditions)) resolve_residual(residual, conditions, fun)
   mmash_covariates(covariates, source, fun)
   list(residual = residual, covariates = covariates,
-       penalty = check_penalty(penalty, fun), standardize = check_flag(standardize, fun, "standardize"),
+       penalty = check_penalty(penalty, fun),
+       standardize = check_flag(standardize, fun, "standardize"),
        control = resolve_control(control, "vb", fun))
 }
 
@@ -226,11 +231,8 @@ learn_weights <- function(prior, genes, rounds, shared) {
       next_round(at, prior, genes, shared)
     save_result(at, file)
   }
-  if (!at$converged) {
-    warning(sprintf("mmash_genes: the shared weights did not converge in %d rounds", rounds),
-            "; try a larger 'rounds'", call. = FALSE)
-  }
   prior$weights <- at$plain
+  prior$converged <- at$converged
   prior
 }
 
@@ -241,7 +243,7 @@ first_round <- function(prior, genes, shared) {
     evaluate_weights(weights, NULL, prior, genes, shared, "weights, round 1")
   })
   best <- tried[[which.max(vapply(tried, `[[`, 0, "bound"))]]
-  c(best, list(round = 1L, step = 1, converged = FALSE))
+  c(best, list(round = 1L, step = 1, converged = !is.finite(best$bound))) # no gene could be fitted
 }
 
 next_round <- function(at, prior, genes, shared, tolerance = 1e-3) {
@@ -257,6 +259,7 @@ next_round <- function(at, prior, genes, shared, tolerance = 1e-3) {
     at$step <- 1
     return(at)
   }
+  if (!is.finite(new$bound)) return(utils::modifyList(at, list(converged = TRUE)))
   settled <- max(abs(new$plain - new$weights)) < tolerance && new$bound - at$bound < 0.1
   c(new, list(round = at$round, step = 2 * at$step, converged = settled))
 }

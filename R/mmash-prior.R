@@ -29,9 +29,10 @@
 #' @param refine Refine the data-driven matrices (`pca` and `add`) by an extreme-deconvolution EM on
 #'   the strong effects? Default `FALSE`.
 #' @param standardize Is the prior one of effects per standard deviation of the variant? Must agree
-#'   with the fit's. Default `FALSE`.
+#'   with the fit's, which warns of a grid made from data otherwise. Default `FALSE`.
 #' @param covariates,missing_x,allele As in [mmash()].
-#' @return An object of class `mash_prior`: list of `matrices`, `grid`, `null`, `weights`.
+#' @return An object of class `mash_prior`: list of `matrices`, `grid`, `null`, `weights`, and the
+#'   names of the `conditions` where somebody gave any: [mmash()] puts the matrices in their order.
 #' @section Errors: matrices that are not symmetric positive semi-definite or do not agree in size,
 #'   names that are missing or occur twice, a grid that is not positive, weights that do not fit.
 #' @references Urbut, Wang, Carbonetto and Stephens (2019) Flexible statistical methods for

@@ -31,6 +31,14 @@
 #' **Credible sets** are found with the fit: for each signal the posterior of its single causal
 #' variant, given all other signals.
 #'
+#' **A fit has converged** when a sweep gains less than `tolerance` per number observed and moves no
+#' effect by more than 1000 `parameter_tolerance` standard errors, nor a weight by more than that:
+#' the units of the responses do not matter. Extrapolations are kept short enough not to amplify
+#' rounding, so that individual data, their sufficient statistics and permuted samples give the same
+#' answer. **A residual variance** is at least 1e-8 of the variance of the responses, in every
+#' direction: responses without noise, and conditions that are nearly combinations of others, would
+#' else let the likelihood grow without bound.
+#'
 #' @param x Genotypes: a matrix or data frame samples x variants; a sparse Matrix or a DelayedMatrix
 #'   (whole numbers are kept in one byte, or where they are not 0); a SnpMatrix; the path of a PLINK
 #'   `.bed` file with its `.bim` and `.fam`, read through a memory map, two bits a genotype;
@@ -86,7 +94,8 @@
 #'   (`fit$starts$objective`). The climb from the best of them maximises the bound alone;
 #'   `objective()` and the number of iterations are those of this last climb.
 #' @section Errors: a condition without data or, unless `residual` is a matrix, without variation;
-#'   conditions that depend on one another linearly; sample names that differ; missing or infinite
+#'   conditions that depend on one another linearly or have the same name; a residual covariance or
+#'   a prior for other conditions (where names are given, their order does not matter); sample names that differ; missing or infinite
 #'   genotypes; a prior of another size; a residual covariance that is not positive definite; a
 #'   `.bed` file that is cut short or none.
 #' @references Morgante, Carbonetto, Wang, Zou, Sarkar and Stephens (2023) A flexible empirical
@@ -225,8 +234,9 @@ fitting_prior <- function(prior, data, standardize) {
               sprintf("one for %d", nrow(prior$matrices[[1]])))
   }
   if (isTRUE(prior$from_data) && prior$standardize != standardize) {
-    warning(sprintf("mmash: the prior was made with standardize = %s and the fit has %s: its scales ",
-                    prior$standardize, standardize), "are those of other effects", call. = FALSE)
+    warning(sprintf("mmash: the prior was made with standardize = %s, the fit has %s",
+                    prior$standardize, standardize), ": its scales are those of other effects",
+            call. = FALSE)
   }
   at <- match_conditions(prior$conditions, data$conditions, "mmash", "prior")
   if (!is.null(at)) prior$matrices <- lapply(prior$matrices, function(u) u[at, at, drop = FALSE])

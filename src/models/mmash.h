@@ -123,9 +123,7 @@ class Mmash {
   }
 
   // One unit of log likelihood per number observed, whatever the units of Y.
-  double objective_scale() const {
-    return data_.n * static_cast<double>(conditions());
-  }
+  double objective_scale() const { return data_.n * static_cast<double>(conditions()); }
 
   double longest_step() const { return kLongestStep; }
 
@@ -239,9 +237,9 @@ class Mmash {
   // [c (1 - a (1 - c))]^2. Below 3 + 2 sqrt(2) this is less than 1 for every c: rounding is then not
   // amplified, and data that are the same up to rounding give the same fit.
   static constexpr double kLongestStep = 5.8;
-  static constexpr double kTinyLog = -200.0;  // below this a weight is not extrapolated
+  static constexpr double kTinyLog = -200.0;      // below this a weight is not extrapolated
   static constexpr double kLeastVariance = 1e-8;  // of the residual, of that of the responses
-  static constexpr Index kRowChunk = 8192;    // rows of one parallel task
+  static constexpr Index kRowChunk = 8192;        // rows of one parallel task
 
   void cross(const double* x, Index block, const MatrixXd& residual, double* out) const;
   void subtract(const double* x, Index count, const double* change, MatrixXd& residual) const;

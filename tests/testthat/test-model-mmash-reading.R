@@ -27,7 +27,8 @@ test_that("covariates are found by their names, for any number of samples", {
     expect_equal(unname(some), whole[k, , drop = FALSE], tolerance = 1e-12)
   }
   other <- transform(frame, sex = "x")
-  expect_error(predict(fit, d$x, covariates = other), "of the levels of the fit in 'sex'; got \"x\"")
+  expect_error(predict(fit, d$x, covariates = other),
+               "of the levels of the fit in 'sex'; got \"x\"")
   expect_error(predict(fit, d$x, covariates = frame["age"]), "no 'sex'")
   expect_error(predict(quiet_mmash(d$x, y, read_prior, seed = 1), d$x, covariates = z), "left out")
   expect_error(mmash(d$x, y, covariates = transform(frame, sex = "m")), "at least two levels")

@@ -24,6 +24,7 @@ struct Pattern {
 
 struct Precisions {
   std::vector<MatrixXd> padded;  // P_m
+  MatrixXd stacked;              // the same, vec(P_m) in column m
   std::vector<double> log_det;   // of the observed part of Sigma
   Eigen::LLT<MatrixXd> fixed;    // of K
 };
@@ -32,6 +33,7 @@ struct Precisions {
 struct PatternSums {
   MatrixXd square;           // d_pm, patterns x P
   std::vector<MatrixXd> zx;  // Z_m'x_pm, f x P
+  std::vector<MatrixXd> by;  // the same, patterns x P for each column of Z
   std::vector<MatrixXd> zz;  // Z_m'Z_m
 };
 
@@ -67,34 +69,107 @@ struct Profile {
   }
 };
 
-inline Profile profile(const Precisions& precision, const PatternSums& sums, Index p) {
-  const Index nj = precision.padded.front().rows();
-  const Index f = sums.zz.front().rows();
-  Profile out;
-  out.precision = MatrixXd::Zero(nj, nj);
-  for (std::size_t m = 0; m < precision.padded.size(); ++m) {
-    out.precision += sums.square(static_cast<Index>(m), p) * precision.padded[m];
+// What profiles of effects first, ..., first + count - 1 are made of: sums over the patterns, as
+// products with all P_m at once.
+struct ProfileParts {
+  MatrixXd square;              // vec(sum_m d_pm P_m), a column for each effect
+  std::vector<MatrixXd> cross;  // vec(sum_m z_m'x_pm P_m), for each column of Z
+};
+
+inline ProfileParts profile_parts(const Precisions& precision, const PatternSums& sums, Index first,
+                                  Index count) {
+  ProfileParts out;
+  out.square = precision.stacked * sums.square.middleCols(first, count);
+  for (const MatrixXd& one : sums.by) {
+    out.cross.push_back(precision.stacked * one.middleCols(first, count));
   }
-  const MatrixXd g =
-      kronecker_sum(precision, f, 1, [&](std::size_t m) { return MatrixXd(sums.zx[m].col(p)); });
+  return out;
+}
+
+inline Profile profile(const Precisions& precision, const ProfileParts& parts, Index column) {
+  const Index nj = precision.padded.front().rows();
+  const Index f = static_cast<Index>(parts.cross.size());
+  Profile out;
+  out.precision = Eigen::Map<const MatrixXd>(parts.square.col(column).data(), nj, nj);
+  MatrixXd g(f * nj, nj);
+  for (Index i = 0; i < f; ++i) {
+    const Eigen::Map<const MatrixXd> one(
+        parts.cross[static_cast<std::size_t>(i)].col(column).data(), nj, nj);
+    for (Index a = 0; a < nj; ++a) g.row(a * f + i) = one.row(a);
+  }
   out.shift = precision.fixed.solve(g);
-  out.precision -= g.transpose() * out.shift;
+  out.precision.noalias() -= g.transpose() * out.shift;
   out.precision = (0.5 * (out.precision + out.precision.transpose())).eval();
   return out;
 }
 
-// sum over the samples of pattern m of M_i Cov M_i', M_i = x_ip I - sum_f z_if T_pf.
-inline MatrixXd pattern_spread(const PatternSums& sums, std::size_t m, Index p,
-                               const Profile& profile, const MatrixXd& cov) {
-  const Index f = sums.zz[m].rows();
-  MatrixXd out = sums.square(static_cast<Index>(m), p) * cov;
-  for (Index i = 0; i < f; ++i) {
-    const MatrixXd ti = profile.part(i, f) * cov;
-    out -= sums.zx[m](i, p) * (ti + ti.transpose());
-    for (Index j = 0; j < f; ++j) out += sums.zz[m](i, j) * ti * profile.part(j, f).transpose();
-  }
-  return out;
+inline Profile profile(const Precisions& precision, const PatternSums& sums, Index p) {
+  return profile(precision, profile_parts(precision, sums, p, 1), 0);
 }
+
+// Sums over the effects, for every pattern m, of what the uncertainty of the effects adds to the
+// cross-product of its residuals: sum over its samples of M_i Cov M_i', M_i = x_ip I - sum_f z_if
+// T_pf.
+class PatternSpread {
+ public:
+  PatternSpread(const PatternSums& sums, Index nj)
+      : sums_(sums),
+        nj_(nj),
+        f_(static_cast<Index>(sums.by.size())),
+        total_(MatrixXd::Zero(nj * nj, sums.square.rows())),
+        shapes_(nj * nj, (1 + f_) * kEffects),
+        sizes_(sums.square.rows(), (1 + f_) * kEffects),
+        quadratic_(static_cast<std::size_t>(f_ * f_), MatrixXd::Zero(nj, nj)) {}
+
+  void add(Index p, const Profile& profile, const MatrixXd& cov) {
+    put(cov, sums_.square.col(p));
+    for (Index i = 0; i < f_; ++i) {
+      const MatrixXd ti = profile.part(i, f_) * cov;
+      put(-(ti + ti.transpose()), sums_.by[static_cast<std::size_t>(i)].col(p));
+      for (Index j = 0; j < f_; ++j) {
+        quadratic_[static_cast<std::size_t>(i * f_ + j)].noalias() +=
+            ti * profile.part(j, f_).transpose();
+      }
+    }
+    if (filled_ == shapes_.cols()) flush();
+  }
+
+  std::vector<MatrixXd> totals() {
+    flush();
+    std::vector<MatrixXd> out;
+    for (Index m = 0; m < total_.cols(); ++m) {
+      MatrixXd one = Eigen::Map<const MatrixXd>(total_.col(m).data(), nj_, nj_);
+      for (Index i = 0; i < f_; ++i) {
+        for (Index j = 0; j < f_; ++j) {
+          one += sums_.zz[static_cast<std::size_t>(m)](i, j) *
+                 quadratic_[static_cast<std::size_t>(i * f_ + j)];
+        }
+      }
+      out.push_back(std::move(one));
+    }
+    return out;
+  }
+
+ private:
+  static constexpr Index kEffects = 32;  // gathered before they are added up by a matrix product
+
+  void put(const MatrixXd& shape, const Eigen::Ref<const VectorXd>& size) {
+    shapes_.col(filled_) = Eigen::Map<const VectorXd>(shape.data(), shape.size());
+    sizes_.col(filled_++) = size;
+  }
+
+  void flush() {
+    if (filled_ == 0) return;
+    total_.noalias() += shapes_.leftCols(filled_) * sizes_.leftCols(filled_).transpose();
+    filled_ = 0;
+  }
+
+  const PatternSums& sums_;
+  Index nj_, f_;
+  MatrixXd total_, shapes_, sizes_;
+  std::vector<MatrixXd> quadratic_;
+  Index filled_ = 0;
+};
 
 inline Precisions precisions(const std::vector<Pattern>& patterns, const MatrixXd& sigma) {
   Precisions out;
@@ -117,6 +192,11 @@ inline Precisions precisions(const std::vector<Pattern>& patterns, const MatrixX
     }
     out.padded.push_back(padded);
     out.log_det.push_back(f.log_det);
+  }
+  out.stacked.resize(sigma.size(), static_cast<Index>(patterns.size()));
+  for (Index m = 0; m < out.stacked.cols(); ++m) {
+    const MatrixXd& one = out.padded[static_cast<std::size_t>(m)];
+    out.stacked.col(m) = Eigen::Map<const VectorXd>(one.data(), one.size());
   }
   return out;
 }

@@ -34,8 +34,11 @@ struct Prior {
   Index components() const { return (null ? 1 : 0) + matrices() * scales(); }
 };
 
+struct Profile;
+
 // Buffers of one thread.
 struct Workspace {
+  const Profile* profile = nullptr;  // of the effect visited, where responses have gaps
   std::vector<double> z, h, alpha, u, w, g, base, log_det, c;
   VectorXd mean;
 };
@@ -213,6 +216,12 @@ class SecondMoments {
         if (alpha[l] > kNegligible) add_component(w, k, l, d * alpha[l]);
       }
     }
+  }
+
+  void clear() {
+    for (MatrixXd& outer : outer_) outer.setZero();
+    std::fill(filled_.begin(), filled_.end(), Index{0});
+    spread_.setZero();
   }
 
   MatrixXd total() {

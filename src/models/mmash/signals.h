@@ -102,9 +102,8 @@ class SignalFinder {
       const bool close = b == lead || std::abs(r(lead, b)) >= options_.together;
       if (close && !used[static_cast<std::size_t>(b)]) near.push_back(b);
     }
-    std::stable_sort(near.begin() + 1, near.end(), [&](Index a, Index b) {
-      return std::abs(r(lead, a)) > std::abs(r(lead, b));
-    });
+    std::stable_sort(near.begin() + 1, near.end(),
+                     [&](Index a, Index b) { return std::abs(r(lead, a)) > std::abs(r(lead, b)); });
     Signal out;
     out.lead = order[static_cast<std::size_t>(lead)];
     for (Index b : near) {

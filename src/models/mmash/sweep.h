@@ -149,8 +149,7 @@ struct Tally {
   void moved_to(const VectorXd& mean, const Eigen::Ref<const VectorXd>& before,
                 const Eigen::Ref<const VectorXd>& precision, double d) {
     if (mean == before) return;
-    const double square =
-        ((mean - before).cwiseAbs2().array() * precision.array()).maxCoeff() * d;
+    const double square = ((mean - before).cwiseAbs2().array() * precision.array()).maxCoeff() * d;
     moved = std::max(moved, std::sqrt(square));
   }
   VectorXd components(const Mixture& mixture) const {
@@ -239,6 +238,7 @@ inline void Mmash::measure_patterns() {
     sums_.zz.push_back(z.transpose() * z);
     sums_.zx.emplace_back(f, cols());
   }
+  sums_.by.assign(static_cast<std::size_t>(f), MatrixXd(sums_.square.rows(), cols()));
   std::vector<double> buffer;
   for (Index block = 0; block < design().blocks(); ++block) {
     const double* x = fetch(block, buffer);
@@ -250,6 +250,9 @@ inline void Mmash::measure_patterns() {
         const auto part = column.segment(at.begin, at.size());
         sums_.square(static_cast<Index>(m), p) = part.squaredNorm();
         sums_.zx[m].col(p) = data_.fixed.middleRows(at.begin, at.size()).transpose() * part;
+        for (Index k = 0; k < f; ++k) {
+          sums_.by[static_cast<std::size_t>(k)](static_cast<Index>(m), p) = sums_.zx[m](k, p);
+        }
       }
     }
   }
@@ -277,11 +280,15 @@ inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residua
         data_.gram ? VectorXd(residual.row(p)) : VectorXd(residual.topRows(n).transpose() * column);
     return s.inverse.inverse * raw;
   }
-  VectorXd phi = VectorXd::Zero(conditions());
+  const Index nj = conditions();
+  VectorXd phi = VectorXd::Zero(nj);
+  VectorXd raw(nj);
   for (std::size_t m = 0; m < data_.patterns.size(); ++m) {
     const mmash::Pattern& at = data_.patterns[m];
-    phi += s.precision.padded[m] * (residual.middleRows(at.begin, at.size()).transpose() *
-                                    column.segment(at.begin, at.size()));
+    raw.noalias() = residual.middleRows(at.begin, at.size())
+                        .transpose()
+                        .lazyProduct(column.segment(at.begin, at.size()));
+    phi.noalias() += s.precision.padded[m].lazyProduct(raw);
   }
   return phi;
 }
@@ -289,16 +296,19 @@ inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residua
 template <class Visit>
 void Mmash::visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const {
   std::vector<double> buffer;
+  mmash::Mixture mixture = *s.mixture;
   for (Index block = 0; block < design().blocks(); ++block) {
     const double* x = fetch(block, buffer);
+    const mmash::ProfileParts parts =
+        mmash::profile_parts(s.precision, sums_, design().first(block), design().count(block));
     for (Index i = 0; i < design().count(block); ++i) {
       const Index p = design().first(block) + i;
       if (design().square(p) <= 0.0) continue;
       const double* column = x + i * design().leading();
-      const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
+      const mmash::Profile profile = mmash::profile(s.precision, parts, i);
+      w.profile = &profile;
       s.phi.col(p) = evidence(s, p, s.residual, column);
       if (!options_.marginal) s.phi.col(p) += profile.precision * s.mean.col(p);
-      mmash::Mixture mixture = *s.mixture;
       mixture.decompose(profile.precision, 1.0);
       mixture.reserve(w);
       const VectorXd& next = visit(p, mixture, s.phi.col(p).data(), 1.0, w);
@@ -335,27 +345,28 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
   s.mixture->reserve(w);
   mmash::Tally tally(*s.mixture);
   double log_bf_sum = 0.0;
-  std::vector<MatrixXd> spread(data_.patterns.size(), MatrixXd::Zero(conditions(), conditions()));
+  mmash::PatternSpread spread(sums_, conditions());
+  std::unique_ptr<mmash::SecondMoments> moments;
   visit_all(s, w,
             [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                 mmash::Workspace& work) -> const VectorXd& {
               const double log_bf = m.update(phi, d, work);
               tally.add(work, phi, log_bf);
               log_bf_sum += log_bf;
-              const mmash::Profile profile = mmash::profile(s.precision, sums_, p);
+              const mmash::Profile& profile = *work.profile;
               tally.moved_to(work.mean, s.mean.col(p), profile.precision.diagonal(), 1.0);
               tally.fit += 0.5 * work.mean.dot(profile.precision * work.mean);
               if (options_.learn_residual) {
-                mmash::SecondMoments moments(m);
-                moments.add(work, 1.0);
-                const MatrixXd cov = moments.total() - work.mean * work.mean.transpose();
-                for (std::size_t i = 0; i < spread.size(); ++i) {
-                  spread[i] += mmash::pattern_spread(sums_, i, p, profile, cov);
-                }
+                if (moments == nullptr)  // m stays where it is from effect to effect
+                  moments = std::make_unique<mmash::SecondMoments>(m);
+                else
+                  moments->clear();
+                moments->add(work, 1.0);
+                spread.add(p, profile, moments->total() - work.mean * work.mean.transpose());
               }
               return work.mean;
             });
-  Stats stats = pattern_stats(s, spread);
+  Stats stats = pattern_stats(s, spread.totals());
   stats.alpha = tally.components(*s.mixture);
   stats.moved = tally.moved;
   stats.fit = options_.marginal ? log_bf_sum : tally.fit;
