@@ -292,6 +292,7 @@ plot_weights <- function(fit) {
   ggplot2::ggplot(table, ggplot2::aes(.data$scale, .data$matrix, fill = .data$weight)) +
     ggplot2::geom_tile() +
     ggplot2::scale_fill_gradient(low = "white", high = palette_of(1)) +
+    ggplot2::scale_x_discrete(guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::labs(x = "prior standard deviation", y = NULL) +
     theme_mixology()
 }
