@@ -127,9 +127,17 @@ cwm_matrix_cluster <- function(x, cluster) {
 # ---- checks -----------------------------------------------------------------
 
 cwm_check_input <- function(x, w, y, na_x) {
-  n <- max(nrow(w), nrow(y), if (ncol(x) > 0) nrow(x), na.rm = TRUE)
+  n <- max(nrow(w), nrow(y), na.rm = TRUE)
   if (ncol(x) == 0) x <- matrix(0, n, 0)
+  if (nrow(x) != n && ncol(w) + ncol(y) == 0) n <- nrow(x)
+  if (nrow(x) != n) {
+    abort_arg("cwm", "cluster", sprintf("of %d rows, as the formula's variables", n),
+              sprintf("%d rows", nrow(x)))
+  }
   if (n == 0) abort_arg("cwm", "data", "at least one row of data", "none")
+  if (ncol(x) + ncol(y) == 0) {
+    abort_arg("cwm", "formula", "with a response, or 'cluster' with covariates", "neither")
+  }
   rows <- cwm_row_names(rownames(w) %||% rownames(x))
   x <- cwm_plain(x)
   w <- cwm_plain(w)
@@ -393,6 +401,10 @@ cwm_start_fit <- function(start, spec, input) {
   if (spec$method == "em") return(cwm_start_values(start$estimate, spec, input))
   if (length(start$clusters) != nrow(input$x)) {
     abort_arg("cwm", "start", "a fit of the same rows", sprintf("%d rows", length(start$clusters)))
+  }
+  if (max(start$clusters) > spec$k) {
+    abort_arg("cwm", "start", sprintf("a fit with at most k = %d clusters", spec$k),
+              sprintf("k = %d", max(start$clusters)))
   }
   list(labels = unname(start$clusters))
 }

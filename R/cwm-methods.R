@@ -19,7 +19,7 @@ cwm_need_response <- function(fit, fun) {
 }
 
 # One response: a named vector, as lm() gives.
-cwm_drop <- function(a) if (ncol(a) == 1) a[, 1] else a
+cwm_drop <- function(a) if (ncol(a) == 1) stats::setNames(a[, 1], rownames(a)) else a
 
 #' @export
 augment.cwm <- function(x, data, ...) {
@@ -119,7 +119,7 @@ cwm_new_input <- function(object, newdata, type) {
   if (is_se(newdata)) newdata <- cwm_se_newdata(object, newdata)
   uses_y <- type %in% c("density", "cluster", "prob")
   slim <- object$design
-  if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y))
+  if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y, type))
   if (is.matrix(newdata)) newdata <- as.data.frame(newdata)
   w <- design_matrix(slim$design, newdata, "predict")
   x <- matrix(0, nrow(w), 0)
@@ -130,12 +130,13 @@ cwm_new_input <- function(object, newdata, type) {
 
 cwm_new_rows <- function(object, x, w, y, rows) {
   if (is.null(object$fitted_values)) w <- w[, 0, drop = FALSE]
-  bad <- rowSums(!is.finite(x)) + rowSums(!is.finite(w)) > 0
-  list(x = cwm_plain(x), w = cwm_plain(w), y = y %||% matrix(0, nrow(w), 0), bad = bad,
-       rows = cwm_row_names(rows))
+  y <- if (is.null(y)) matrix(0, nrow(w), 0) else cwm_plain(y)
+  bad <- rowSums(!is.finite(x)) + rowSums(!is.finite(w)) + rowSums(is.infinite(y)) > 0
+  list(x = cwm_plain(x), w = cwm_plain(w), y = y, bad = bad,
+       dark = ncol(y) > 0 & rowSums(!is.na(y)) == 0, rows = cwm_row_names(rows))
 }
 
-cwm_new_matrix <- function(object, newdata, uses_y) {
+cwm_new_matrix <- function(object, newdata, uses_y, type) {
   columns <- object$design$columns
   if (is.null(dim(newdata))) newdata <- matrix(newdata, 1, dimnames = list(NULL, names(newdata)))
   newdata <- as.matrix(newdata)
@@ -147,26 +148,63 @@ cwm_new_matrix <- function(object, newdata, uses_y) {
                 describe_value(newdata))
   }
   responses <- colnames(object$fitted_values)
-  y <- if (uses_y && length(responses) > 0 && all(responses %in% colnames(newdata))) {
-    newdata[, responses, drop = FALSE]
-  }
+  seen <- intersect(responses, colnames(newdata))
+  y <- if (uses_y && length(seen) > 0) {
+    newdata[, match(responses, colnames(newdata)), drop = FALSE]
+  } else if (uses_y && length(responses) > 0) cwm_no_response(lapply(responses, as.name), NULL, type)
   cwm_new_rows(object, newdata[, object$design$cluster_columns, drop = FALSE],
                cbind(1, newdata[, columns, drop = FALSE]), y, rownames(newdata))
 }
 
+# The responses that `newdata` has, NA for the others; NULL when it has none.
 cwm_new_response <- function(object, newdata, type) {
   responses <- colnames(object$fitted_values)
   if (length(responses) == 0) return(NULL)
-  left <- object$design$formula[[2]]
-  there <- all(all.vars(left) %in% names(newdata))
-  if (!there) {
-    if (type != "density") return(NULL)
-    lacking <- setdiff(all.vars(left), names(newdata))[1]
-    abort_arg("predict", "newdata", "given with the response for type = \"density\"",
-              sprintf("no column '%s'", lacking))
+  left <- cwm_response_call(object$design$design)
+  parts <- if (length(responses) > 1 && is.call(left) && identical(left[[1]], quote(cbind))) {
+    as.list(left)[-1]
+  } else list(left)
+  env <- environment(object$design$formula)
+  there <- vapply(parts, cwm_found, NA, newdata, env)
+  if (!any(there)) return(cwm_no_response(parts, newdata, type))
+  values <- lapply(which(there), function(i) cwm_response_value(parts[[i]], newdata, env))
+  if (length(parts) == 1) return(matrix(values[[1]], nrow(newdata), length(responses)))
+  out <- matrix(NA_real_, nrow(newdata), length(responses))
+  widths <- vapply(values, NCOL, 1L)
+  if (all(there) && sum(widths) == length(responses)) return(unname(do.call(cbind, values)))
+  out[, which(there)[widths == 1]] <- do.call(cbind, values[widths == 1])
+  out
+}
+
+# The response as data-dependent transformations of it were in the training data.
+cwm_response_call <- function(design) {
+  at <- attr(design$terms, "response")
+  (attr(design$terms, "predvars") %||% attr(design$terms, "variables"))[[at + 1]]
+}
+
+# Can `part` be evaluated for new rows? What it takes from the environment are parameters, unless
+# all of it comes from there.
+cwm_found <- function(part, newdata, env) {
+  names <- all.vars(part)
+  here <- names %in% names(newdata)
+  any(here) && all(here | vapply(names, exists, NA, envir = env))
+}
+
+cwm_no_response <- function(parts, newdata, type) {
+  if (type != "density") return(NULL)
+  wanted <- setdiff(unlist(lapply(parts, all.vars)), names(newdata))[1]
+  abort_arg("predict", "newdata", "given with the response for type = \"density\"",
+            sprintf("no column '%s'", wanted))
+}
+
+cwm_response_value <- function(part, newdata, env) {
+  value <- eval(part, newdata, env)
+  if (is.logical(value) && all(is.na(value))) value <- NA_real_ + value
+  if (!is.numeric(value)) {
+    abort_arg("predict", "newdata", sprintf("numeric in '%s'", deparse1(part)),
+              describe_value(value))
   }
-  y <- eval(left, newdata, environment(object$design$formula))
-  matrix(as.double(as.matrix(y)), nrow(newdata), dimnames = list(NULL, responses))
+  if (is.matrix(value)) value else as.double(value)
 }
 
 cwm_se_newdata <- function(object, se) {
@@ -196,7 +234,8 @@ cwm_predict_typed <- function(object, input, type, settings) {
                                                                 0.5 + settings$level / 2)),
                              responses),
     density = {
-      out <- run("density")[, if (m > 0) 1 else 2]
+      out <- stats::setNames(run("density")[, if (m > 0) 1 else 2], input$rows)
+      out[input$dark] <- NA # no response of the row is there to have a density
       if (settings$log) out else exp(out)
     },
     prob = cwm_name_clusters(run("prob")),
@@ -215,7 +254,9 @@ cwm_name_clusters <- function(prob) {
 }
 
 cwm_which_max <- function(prob) {
-  apply(prob, 1, function(row) if (anyNA(row)) NA_integer_ else which.max(row))
+  out <- max.col(prob, "first")
+  out[is.na(prob[, 1])] <- NA
+  out
 }
 
 cwm_intervals <- function(mean, quantiles, responses) {

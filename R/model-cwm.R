@@ -26,8 +26,13 @@
 #'   is (not inside a spline or an interaction) or not at all.
 #' * Eigenvalues of every covariance are at least 1e-10 times the pooled variance (a standard
 #'   deviation of 1e-5 of the pooled one). The likelihood stays bounded: a regression without noise
-#'   fits and reports that floor. A solution in which a component has shrunk onto a point or a
-#'   plane is taken only when no start leads elsewhere, with a warning.
+#'   fits and reports that floor. A solution in which a component has shrunk onto a point, a
+#'   plane, or a few rows that lie on a line of its regression is degenerate: its likelihood says
+#'   nothing. It is taken only when no start leads elsewhere, passed over in a choice of `k` and
+#'   `covariance` (column `degenerate` of `glance(fit, all = TRUE)`), and named in a warning and by
+#'   `print()`. A regression without noise is believed when it fits more than twice as many distinct
+#'   rows as it has parameters and all but a tenth of the rows of the data are fitted so, or ten
+#'   times as many, most of them different from each other.
 #' * A coefficient that a cluster's rows do not determine (a factor level absent from it) takes the
 #'   value of the regression over all rows; its standard error is `NA`.
 #' * A fifth of the rows or more being one and the same row gives a warning.
@@ -285,7 +290,9 @@ cwm_new <- function(raw, input, spec, call, k, covariance) {
     k = length(order), covariance = covariance, noise = spec$noise, log_lik = raw$log_lik,
     clusters = stats::setNames(max.col(resp, "first"), input$rows), responsibilities = resp,
     posterior = raw$posterior, prior = spec$prior, starts = raw$starts, design = input$slim,
-    degenerate = raw$degenerate, deficient = raw$deficient[order], order = order,
+    degenerate = any(raw$degenerate), deficient = raw$deficient[order], order = order,
+    floor = lapply(list(degenerate = raw$degenerate, noise = raw$at_floor),
+                   function(flags) which(as.logical(flags[order]))),
     candidates_k = k, std_errors = spec$std_errors,
     state = raw$gibbs_state %||%
       list(state = raw$state, memory = raw$memory, iteration = trace$iterations))
@@ -381,10 +388,12 @@ cwm_gate <- function(fit, input, spec) {
 }
 
 cwm_warn_degenerate <- function(fit) {
-  if (!isTRUE(fit$degenerate)) return(invisible(fit))
-  warning("cwm: a cluster rests on identical rows, on a plane, or on too few rows for a ",
-          "covariance of its own, and is held at the floor of its eigenvalues; try fewer clusters ",
-          "or covariance = \"EEE\" or \"EII\"", call. = FALSE)
+  line <- cwm_floor_line(fit)[1]
+  if (isTRUE(fit$degenerate)) {
+    warning("cwm: ", line, "; try fewer clusters, noise = \"equal\", or covariance = \"EEE\" or ",
+            "\"EII\"", call. = FALSE)
+  }
+  invisible(fit)
 }
 
 describe_fit.cwm <- function(fit) {
@@ -414,8 +423,17 @@ cwm_choice_line <- function(fit) {
   }
 }
 
+# In words: components that a few rows have caught, and regressions without noise that are believed.
 cwm_floor_line <- function(fit) {
-  if (isTRUE(fit$degenerate)) "a cluster is held at the floor of its eigenvalues: do not trust it"
+  bad <- fit$floor$degenerate
+  exact <- setdiff(fit$floor$noise, bad)
+  named <- function(at) paste(if (length(at) == 1) "cluster" else "clusters", toString(at))
+  c(if (length(bad) > 0) {
+    paste(named(bad), "at the floor of the variances: identical rows, a plane, rows that happen to",
+          "lie on a line, or too few rows; do not trust it")
+  }, if (length(exact) > 0) {
+    paste0("no noise is left in ", named(exact), ": the responses follow the regression exactly")
+  })
 }
 
 # ---- registration -----------------------------------------------------------

@@ -37,7 +37,7 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
       Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
       Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
-      Rcpp::Named("degenerate") = model.degenerate(state),
+      Rcpp::Named("degenerate") = Rcpp::wrap(model.degenerate_components(state)),
       Rcpp::Named("deficient") = Rcpp::wrap(state.deficient),
       Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)));
 }
