@@ -3,18 +3,21 @@
 # list(x, w, y: matrices; link: which columns of w are plain copies of columns of x; rows: names;
 # design, cluster: designs or NULL; slim: what is kept of them in a fit)
 cwm_formula_input <- function(formula, data, cluster, na_x) {
+  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   check_cwm_data(data)
   if (inherits(formula, "formula")) formula <- expand_dot(formula, data)
   design <- new_design(formula, data, "cwm")
   if (!is.null(stats::model.offset(design$frame))) {
     abort_arg("cwm", "formula", "without offset()", "an offset", "subtracting it from the response")
   }
+  cwm_check_response_alone(formula, stats::delete.response(design$terms), "formula")
   cluster <- cluster %||% cwm_default_cluster(design)
-  cluster_design <- cwm_cluster_design(cluster, data, environment(formula))
+  cluster_design <- cwm_cluster_design(cluster, data, formula)
   y <- cwm_response(design)
   w <- if (ncol(y) == 0) design$matrix[, 0, drop = FALSE] else design$matrix
-  slim <- list(formula = formula, design = slim_design(design),
-               cluster = slim_design(cluster_design))
+  slim <- list(formula = formula, design = slim_design(design, data),
+               cluster = slim_design(cluster_design, data))
+  slim$formula <- slim$design$formula
   input <- cwm_check_input(cluster_design$matrix, w, y, na_x)
   input$slim <- slim
   input
@@ -34,26 +37,46 @@ expand_dot <- function(formula, data) {
   out
 }
 
-# The numeric covariates of the formula: a term that is one numeric column as it stands, of a term
-# with several columns (a spline) its variables.
+# The numeric covariates of the formula's terms: one numeric column as it stands, of several columns
+# (a spline) the variables of as many rows.
 cwm_default_cluster <- function(design) {
   terms <- stats::delete.response(design$terms)
   variables <- as.list(attr(terms, "variables"))[-1]
-  wanted <- lapply(variables, function(v) {
+  factors <- attr(terms, "factors")
+  used <- if (length(factors) > 0) rowSums(factors) > 0 else logical(length(variables))
+  env <- environment(design$formula)
+  wanted <- lapply(variables[used], function(v) {
     column <- design$frame[[deparse1(v)]]
-    if (is.matrix(column)) return(all.vars(v))
-    if (is.numeric(column)) deparse1(v)
+    if (!is.matrix(column)) return(if (is.numeric(column)) list(v))
+    if (is.symbol(v)) return(list(v))
+    names <- setdiff(all.vars(v), design$parameters)
+    lapply(names, as.name)
   })
-  wanted <- unique(unlist(wanted))
-  text <- if (length(wanted) == 0) "~ 0" else paste("~", paste(wanted, collapse = " + "))
-  stats::as.formula(text, env = environment(design$formula))
+  wanted <- unique(unlist(wanted, recursive = FALSE))
+  right <- if (length(wanted) == 0) 0 else Reduce(function(a, b) call("+", a, b), wanted)
+  stats::as.formula(call("~", right), env = env)
 }
 
-cwm_cluster_design <- function(cluster, data, env) {
+# lm() drops a response from the covariates; here it would also cluster.
+cwm_check_response_alone <- function(formula, terms, what) {
+  if (length(formula) < 3) return(invisible())
+  response <- formula[[2]]
+  parts <- if (is.call(response)) as.list(response)[-1] else list()
+  taken <- intersect(attr(terms, "term.labels"), vapply(c(response, parts), deparse1, ""))
+  if (length(taken) == 0) return(invisible())
+  abort_arg("cwm", what, "without the response among the covariates", sprintf("'%s'", taken[1]),
+            "leaving it out")
+}
+
+cwm_cluster_design <- function(cluster, data, formula) {
   if (!inherits(cluster, "formula") || length(cluster) != 2) {
-    abort_arg("cwm", "cluster", "a one-sided formula", describe_value(cluster), "~ x1 + x2")
+    got <- if (inherits(cluster, "formula")) deparse1(cluster) else describe_value(cluster)
+    abort_arg("cwm", "cluster", "a one-sided formula", got, "~ x1 + x2")
   }
-  cluster <- stats::update(expand_dot(cluster, data), ~ . + 0)
+  response <- if (length(formula) == 3) all.vars(formula[[2]])
+  cluster <- expand_dot(cluster, data[setdiff(names(data), response)])
+  cluster <- stats::update(cluster, ~ . + 0)
+  cwm_check_response_alone(formula, stats::terms(cluster), "cluster")
   if (length(all.vars(cluster)) == 0) {
     rows <- if (is.null(data)) NULL else nrow(data)
     return(list(matrix = matrix(0, rows %||% NA, 0), formula = cluster, empty = TRUE))
@@ -73,11 +96,12 @@ cwm_cluster_design <- function(cluster, data, env) {
 # The same without a model frame, where every term is a numeric column as it stands.
 cwm_plain_design <- function(cluster, data) {
   terms <- stats::terms(cluster)
-  columns <- attr(terms, "term.labels")
+  columns <- gsub("^`|`$", "", attr(terms, "term.labels"))
   if (!all(columns %in% names(data)) || !setequal(columns, all.vars(cluster))) return(NULL)
   values <- lapply(columns, function(name) data[[name]])
   plain <- vapply(values, function(v) is.numeric(v) && is.null(dim(v)) && !is.object(v), NA)
   if (!all(plain)) return(NULL)
+  attr(terms, "dataClasses") <- stats::setNames(rep("numeric", length(columns)), columns)
   matrix <- do.call(cbind, stats::setNames(values, columns))
   list(formula = cluster, terms = terms, matrix = matrix)
 }
@@ -96,6 +120,7 @@ cwm_response <- function(design) {
 }
 
 cwm_matrix_input <- function(x, y, cluster, na_x) {
+  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   if (!is.numeric(x)) abort_arg("cwm", "formula", "a numeric matrix", describe_value(x))
   colnames(x) <- colnames(x) %||% paste0("x", seq_len(ncol(x)))
   if (!is.null(y) && (!is.numeric(y) || NROW(y) != nrow(x))) {
@@ -136,7 +161,8 @@ cwm_check_input <- function(x, w, y, na_x) {
   }
   if (n == 0) abort_arg("cwm", "data", "at least one row of data", "none")
   if (ncol(x) + ncol(y) == 0) {
-    abort_arg("cwm", "formula", "with a response, or 'cluster' with covariates", "neither")
+    abort_arg("cwm", "formula", "with a response, or 'cluster' with covariates", "neither",
+              "cluster = ~ x1 + x2")
   }
   rows <- cwm_row_names(rownames(w) %||% rownames(x))
   x <- cwm_plain(x)
@@ -193,7 +219,7 @@ cwm_check_finite <- function(matrices, rows) {
 cwm_link <- function(x, w) {
   link <- matrix(0, ncol(w), ncol(x))
   for (l in seq_len(ncol(x))) {
-    for (j in which(colnames(w) == colnames(x)[l])) {
+    for (j in which(gsub("^`|`$", "", colnames(w)) == colnames(x)[l])) {
       link[j, l] <- identical(w[, j], x[, l]) || isTRUE(all.equal(w[, j], x[, l]))
     }
   }
@@ -301,8 +327,10 @@ cwm_check_k <- function(k, method, input) {
 
 # Used when `k` was not given.
 cwm_default_k <- function(method, input) {
-  switch(if (is.character(method)) method[1] else "em", vb = 10, gibbs = 6,
-         seq_len(max(1, min(6, cwm_most_clusters(input)))))
+  method <- if (is.character(method)) method[1] else "em"
+  if (!method %in% c("vb", "gibbs")) return(seq_len(max(1, min(6, cwm_most_clusters(input)))))
+  most <- if (method == "vb") 10 else 6
+  min(most, max(1, cwm_distinct_rows(input, most)))
 }
 
 cwm_most_clusters <- function(input) {
@@ -342,7 +370,8 @@ cwm_warn_repeated <- function(input) {
   n <- nrow(input$x)
   if (n < 10 || ncol(input$x) + ncol(input$y) == 0) return(invisible())
   rows <- if (n <= 2000) seq_len(n) else unique(round(seq(1, n, length.out = 2000)))
-  most <- cwm_most_alike(cbind(input$x[rows, , drop = FALSE], input$y[rows, , drop = FALSE]))
+  most <- cwm_most_alike(cbind(input$x[rows, , drop = FALSE], input$y[rows, , drop = FALSE],
+                               input$w[rows, , drop = FALSE]))
   if (most < 0.2 * length(rows)) return(invisible())
   warning(sprintf("cwm: about %d of %d rows are identical", round(n * most / length(rows)), n),
           ": a simulation whose random numbers ran out, or a failed join? A cluster may rest on them alone", call. = FALSE)
@@ -446,9 +475,11 @@ cwm_se_frame <- function(se, response, covariates, reduced, dims, assay) {
   space <- cwm_reduced_space(se, reduced, dims)
   covariates <- covariates %||% colnames(space)
   columns <- setdiff(c(response, covariates), colnames(space))
-  extra <- lapply(columns, cwm_se_column, se = se, assay = assay)
-  frame <- cbind(as.data.frame(space),
-                 as.data.frame(stats::setNames(extra, columns), optional = TRUE))
+  extra <- lapply(columns, function(name) {
+    cwm_se_column(name, se, assay, if (name %in% response) "response" else "covariates")
+  })
+  frame <- as.data.frame(space)
+  frame[columns] <- extra
   rownames(frame) <- colnames(se)
   quoted <- function(names) paste(sprintf("`%s`", names), collapse = " + ")
   left <- if (length(response) > 1) {
@@ -477,11 +508,11 @@ cwm_reduced_space <- function(se, reduced, dims) {
   space
 }
 
-cwm_se_column <- function(name, se, assay) {
+cwm_se_column <- function(name, se, assay, arg) {
   cells <- se_cells(se)
   if (name %in% names(cells)) return(cells[[name]])
   if (name %in% rownames(se)) return(as.double(se_assay(se, assay, "cwm")[name, ]))
-  abort_arg("cwm", "response", "names of columns of colData or of rows of the assay",
+  abort_arg("cwm", arg, "names of columns of colData or of rows of the assay",
             sprintf("\"%s\"", name), closest_name(name, c(names(cells), rownames(se))))
 }
 

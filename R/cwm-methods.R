@@ -1,12 +1,9 @@
 # What a cwm fit answers: coefficients, tables, predictions, simulations.
 
-#' @export
 coef.cwm <- function(object, ...) object$estimate$coefficients
 
-#' @export
 fitted.cwm <- function(object, ...) cwm_drop(cwm_need_response(object, "fitted")$fitted_values)
 
-#' @export
 residuals.cwm <- function(object, data = NULL, ...) {
   cwm_drop(cwm_need_response(object, "residuals")$residual_values)
 }
@@ -21,16 +18,24 @@ cwm_need_response <- function(fit, fun) {
 # One response: a named vector, as lm() gives.
 cwm_drop <- function(a) if (ncol(a) == 1) stats::setNames(a[, 1], rownames(a)) else a
 
-#' @export
 augment.cwm <- function(x, data, ...) {
-  if (!is.null(x$fitted_values)) return(NextMethod())
-  if (missing(data) || nrow(data) != x$nobs) {
-    abort_arg("augment", "data", sprintf("the %d rows of the fit", x$nobs),
-              if (missing(data)) "nothing" else sprintf("%d rows", nrow(data)))
+  if (!missing(data) && is_se(data)) data <- cwm_se_newdata(x, data)
+  if (!missing(data) && is.matrix(data)) data <- as.data.frame(data)
+  if (missing(data) || NROW(data) != x$nobs) {
+    abort_arg("augment", "data", sprintf("the %d observations of the fit", x$nobs),
+              if (missing(data)) "nothing" else sprintf("%d", NROW(data)))
   }
-  prob <- as.data.frame(unname(x$responsibilities))
-  names(prob) <- paste0(".prob_", seq_along(prob))
-  cbind(as.data.frame(data), .cluster = unname(x$clusters), prob)
+  out <- if (is.data.frame(data)) data else data.frame(x = data)
+  for (part in c("fitted", "resid")) {
+    values <- x[[if (part == "fitted") "fitted_values" else "residual_values"]]
+    one <- identical(ncol(values), 1L)
+    for (j in seq_len(NCOL(values) * !is.null(values))) {
+      out[[paste0(".", part, if (!one) paste0("_", colnames(values)[j]))]] <- unname(values[, j])
+    }
+  }
+  out$.cluster <- unname(x$clusters)
+  for (k in seq_len(x$k)) out[[paste0(".prob_", k)]] <- unname(x$responsibilities[, k])
+  out
 }
 
 # ---- parameters -------------------------------------------------------------
@@ -80,15 +85,35 @@ parameter_table.cwm <- function(fit, level = NULL) {
 }
 
 # From draws of q for a variational fit.
-#' @export
 vcov.cwm <- function(object, ...) {
+  if (object$method == "gibbs") { # without the log likelihood and the number of clusters
+    draws <- flat_draws(object$posterior$draws)
+    return(stats::cov(draws[, seq_len(nrow(cwm_terms(object$estimate))), drop = FALSE]))
+  }
   if (object$method != "vb") return(NextMethod())
   stats::cov(with_seed(object$control$seed, posterior_sample(object, 2000)))
 }
 
+# Of the components in use, whose weights are taken to sum to one.
+#' @export
+pointwise_log_lik.cwm <- function(fit, draws, data, env) {
+  data <- training_data(fit, data, "loo", env)
+  input <- cwm_new_input(fit, data, "density")
+  if (is.null(fit$design$design) && ncol(input$y) < length(colnames(fit$fitted_values))) {
+    abort("loo", "the responses of the matrix interface are not kept; try the formula interface")
+  }
+  e <- fit$estimate
+  sizes <- c(ncol(e$means), nrow(e$coefficients[[1]]), ncol(e$coefficients[[1]]))
+  one <- function(i) {
+    mixture <- c(cwm_values_of_draw(draws[i, ], fit$k, sizes), list(cluster = seq_len(fit$k)))
+    core <- list(mixture = mixture)
+    cwm_predict_core(core, input$x, input$w, input$y, "density", threads = 1)[, 2]
+  }
+  do.call(rbind, lapply(seq_len(nrow(draws)), one))
+}
+
 # ---- prediction -------------------------------------------------------------
 
-#' @export
 predict.cwm <- function(object, newdata = NULL,
                         type = c("response", "interval", "density", "cluster", "prob", "draws"),
                         level = 0.95, draws = 1000, log = FALSE, seed = NULL, threads = NULL,
@@ -121,11 +146,22 @@ cwm_new_input <- function(object, newdata, type) {
   slim <- object$design
   if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y, type))
   if (is.matrix(newdata)) newdata <- as.data.frame(newdata)
+  for (part in slim[c("design", "cluster")]) cwm_check_numeric(part, newdata)
   w <- design_matrix(slim$design, newdata, "predict")
   x <- matrix(0, nrow(w), 0)
   if (ncol(object$estimate$means) > 0) x <- design_matrix(slim$cluster, newdata, "predict")
   y <- if (uses_y) cwm_new_response(object, newdata, type)
   cwm_new_rows(object, x, w, y, rownames(w))
+}
+
+# Covariates that were numbers are numbers.
+cwm_check_numeric <- function(design, newdata) {
+  classes <- attr(stats::delete.response(design$terms), "dataClasses")
+  numeric <- intersect(names(classes)[classes == "numeric"], names(newdata))
+  bad <- numeric[!vapply(numeric, function(name) is.numeric(newdata[[name]]), NA)]
+  if (length(bad) == 0) return(invisible())
+  abort_arg("predict", "newdata", sprintf("numeric in '%s', as the data of the fit", bad[1]),
+            describe_value(newdata[[bad[1]]]))
 }
 
 cwm_new_rows <- function(object, x, w, y, rows) {
@@ -207,11 +243,14 @@ cwm_response_value <- function(part, newdata, env) {
   if (is.matrix(value)) value else as.double(value)
 }
 
+# The columns of an experiment that the fit uses; of the responses those that it has.
 cwm_se_newdata <- function(object, se) {
-  call <- object$call
-  value <- function(name) if (is.null(call[[name]])) NULL else eval(call[[name]], parent.frame(3))
-  cwm_se_frame(se, value("response"), value("covariates"), value("reduced"), value("dims") %||% 2,
-               value("assay"))$frame
+  parts <- object$experiment
+  if (is.null(parts)) {
+    abort("predict", "the fit was not made from an experiment; try colData as a data frame")
+  }
+  parts$response <- intersect(parts$response, c(names(se_cells(se)), rownames(se)))
+  do.call(cwm_se_frame, c(list(se), parts))$frame
 }
 
 cwm_predict_typed <- function(object, input, type, settings) {
@@ -283,7 +322,6 @@ cwm_plug_in <- function(estimate) {
 }
 
 # With `data`: responses for those covariates (columns sim_1, ...); without: whole data sets.
-#' @export
 simulate.cwm <- function(object, nsim = 1, seed = NULL, data = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
   with_seed(seed, {

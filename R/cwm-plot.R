@@ -1,6 +1,5 @@
 # Plots of a cwm fit.
 
-#' @export
 autoplot.cwm <- function(object, type = NULL, data = NULL, covariate = NULL, level = 0.9, ...) {
   types <- cwm_plot_types(object)
   type <- check_choice(type %||% types[1], types, "autoplot", "type")

@@ -21,7 +21,7 @@
 #   state            what resume() starts from
 new_fit <- function(model, method, call, estimate, objective, convergence, control, data_info,
                     nobs, df, ...) {
-  fit <- list(model = model, method = method, call = small_call(call), estimate = estimate,
+  fit <- list(model = model, method = method, call = small_call(call, model), estimate = estimate,
               objective = objective, convergence = convergence, control = control,
               data_info = data_info, nobs = nobs, df = df, ...)
   fit$versions <- list(mixology = as.character(utils::packageVersion("mixology")),
@@ -43,9 +43,12 @@ validate_fit <- function(fit) {
   fit
 }
 
-# The call is kept for update() and resume(), but not when data were written into it.
-small_call <- function(call) {
-  if (!is.null(call) && utils::object.size(call) > 1e5) NULL else call
+# The call is kept for update() and resume(), but not when data were written into it. It is of the
+# generic, which a method's match.call() does not name, and found also where the package is masked.
+small_call <- function(call, model = NULL) {
+  if (is.null(call) || utils::object.size(call) > 1e5) return(NULL)
+  if (!is.null(model)) call[[1]] <- call("::", quote(mixology), as.name(model))
+  call
 }
 
 # What is remembered of the training data: enough to recognise them, not the data.

@@ -144,14 +144,13 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
   check_no_dots(list(...), "cwm", names(formals()))
-  call <- cwm_call(match.call())
-  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_formula_input(formula, data, cluster, na_x)
-  if (missing(k)) k <- cwm_default_k(method, input)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
-  cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
-          verbose, BPPARAM)
+  if (missing(k)) k <- cwm_default_k(method, input)
+  spec <- cwm_bridge(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                     threads, verbose, BPPARAM)
+  cwm_fit(input, spec, match.call())
 }
 
 #' @rdname cwm
@@ -162,37 +161,33 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
   check_no_dots(list(...), "cwm", names(formals()))
-  call <- cwm_call(match.call())
-  na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   input <- cwm_matrix_input(formula, y, cluster, na_x)
-  if (missing(k)) k <- cwm_default_k(method, input)
   input$info <- c(describe_data(formula), list(argument = "formula"))
-  cwm_fit(input, call, k, covariance, noise, method, prior, std_errors, control, seed, threads,
-          verbose, BPPARAM)
+  if (missing(k)) k <- cwm_default_k(method, input)
+  spec <- cwm_bridge(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                     threads, verbose, BPPARAM)
+  cwm_fit(input, spec, match.call())
 }
 
 #' @rdname cwm
 #' @export
 cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL, reduced = NULL,
-                                     dims = 2, assay = NULL, ...) {
-  call <- cwm_call(match.call())
-  data <- cwm_se_frame(formula, response, covariates, reduced, dims, assay)
-  fit <- cwm(data$formula, data$frame, cluster = data$cluster, ...)
-  fit$call <- small_call(call)
+                                     dims = 2, assay = NULL, cluster = NULL, ...) {
+  parts <- list(response = response, covariates = covariates, reduced = reduced, dims = dims,
+                assay = assay)
+  data <- do.call(cwm_se_frame, c(list(formula), parts))
+  fit <- cwm(data$formula, data$frame, cluster = cluster %||% data$cluster, ...)
+  fit$call <- small_call(match.call(), "cwm")
   fit$data_info <- c(describe_data(formula), list(argument = "formula"))
+  fit$experiment <- parts
   fit
-}
-
-# The call as the user can repeat it: of the generic, found also where the package is masked.
-cwm_call <- function(call) {
-  call[[1]] <- quote(mixology::cwm)
-  call
 }
 
 # ---- bridge: checked input to numbers to a fit ------------------------------
 
-cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors, control, seed,
-                    threads, verbose, BPPARAM) {
+# Everything else that the fit needs, checked.
+cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, control, seed,
+                       threads, verbose, BPPARAM) {
   method <- check_choice(method, c("em", "vb", "gibbs"), "cwm", "method")
   noise <- check_choice(noise, c("free", "equal"), "cwm", "noise")
   control <- resolve_control(control, method, "cwm")
@@ -201,15 +196,17 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
                threads = resolve_threads(threads, "cwm"), control = control,
                std_errors = check_flag(std_errors, "cwm", "std_errors"),
                verbose = check_flag(verbose, "cwm", "verbose"))
-  if (!is.null(BPPARAM) && !methods::is(BPPARAM, "BiocParallelParam")) {
-    abort_arg("cwm", "BPPARAM", "a BiocParallel parameter object", describe_value(BPPARAM))
-  }
+  spec["BPPARAM"] <- list(resolve_bpparam(BPPARAM, "cwm"))
   spec$k <- cwm_check_k(if (is.null(resumed)) k else resumed$candidates_k, method, input)
   spec$covariance <- cwm_check_covariance(if (is.null(resumed)) covariance else resumed$covariance,
                                           spec, input)
   spec["prior"] <- list(cwm_check_prior(prior, method))
   spec$start <- cwm_start(control, spec, input)
-  fit <- cwm_choose(input, spec, call, BPPARAM)
+  spec
+}
+
+cwm_fit <- function(input, spec, call) {
+  fit <- cwm_choose(input, spec, call)
   cwm_warn_repeated(input)
   cwm_warn_degenerate(fit)
   warn_unconverged(fit)
@@ -217,16 +214,13 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
 
 # Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational fits
 # the largest bound.
-cwm_choose <- function(input, spec, call, BPPARAM) {
+cwm_choose <- function(input, spec, call) {
   grid <- expand.grid(k = spec$k, covariance = spec$covariance, stringsAsFactors = FALSE)
   if (nrow(grid) == 1) return(cwm_one(input, spec, call, grid$k, grid$covariance))
   quick <- spec
   quick$std_errors <- FALSE
   one <- function(i) cwm_one(input, quick, call, grid$k[i], grid$covariance[i])
-  fits <- if (is.null(BPPARAM)) lapply(seq_len(nrow(grid)), one) else {
-    check_installed("BiocParallel", "cwm", "BPPARAM")
-    BiocParallel::bplapply(seq_len(nrow(grid)), one, BPPARAM = BPPARAM)
-  }
+  fits <- map_items(seq_len(nrow(grid)), one, spec$BPPARAM)
   table <- do.call(rbind, lapply(fits, glance_row))
   table$covariance <- grid$covariance
   table$k_max <- if (spec$method == "vb") grid$k

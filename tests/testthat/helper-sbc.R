@@ -44,7 +44,7 @@ sbc_p_values <- function(ranks, size = attr(ranks, "size"), simulations = 4000) 
   runs <- nrow(ranks)
   bins <- max(2, min(10, runs %/% 5))
   statistics <- function(r) {
-    count <- tabulate(r * bins %/% (size + 1) + 1, bins)
+    count <- tabulate((r * bins) %/% (size + 1) + 1, bins)
     at <- cumsum(tabulate(r + 1, size + 1)) / runs
     c(chi_square = sum((count - runs / bins)^2) * bins / runs,
       ecdf = max(abs(at - seq_len(size + 1) / (size + 1))))

@@ -78,3 +78,102 @@ test_that("rows that happen to lie on a line do not make a cluster, a regression
   table <- glance(cwm(y ~ x1 + x2, exact, k = 3:5, seed = 1), all = TRUE)
   expect_identical(table$k[table$selected], 4L)
 })
+
+test_that("predict() uses the responses that newdata has, as they were transformed in the fit", {
+  d <- forum_rows()
+  f <- cwm(as.matrix(d[1:2]), d$y, k = 2, seed = 1)
+  expect_error(predict(f, as.matrix(d[1:3, 1:2]), type = "density"), "no column 'y'")
+  f <- cwm(scale(y) ~ x1, d, k = 2, seed = 1)
+  for (type in c("density", "prob", "cluster")) {
+    all <- predict(f, d, type = type)
+    some <- predict(f, d[1:2, ], type = type)
+    expect_equal(some, if (is.matrix(all)) all[1:2, ] else all[1:2])
+  }
+  f <- cwm(cbind(y, x2) ~ x1, d, k = 2, seed = 1)
+  part <- data.frame(x1 = 0, y = -3)
+  expect_equal(predict(f, part, type = "prob"), predict(f, cbind(part, x2 = NA), type = "prob"))
+  expect_gt(predict(f, part, type = "density"), 0)
+  f <- cwm(y ~ x1, d, k = 2, seed = 1)
+  odd <- data.frame(x1 = 0, y = c(NA, Inf, 1))
+  expect_identical(is.na(unname(predict(f, odd, type = "density"))), c(TRUE, TRUE, FALSE))
+  expect_identical(unname(rowSums(is.na(predict(f, odd, type = "prob")))), c(0, 2, 0))
+  for (type in c("response", "interval", "density", "cluster", "prob", "draws")) {
+    expect_identical(NROW(predict(f, d[0, ], type = type)), 0L)
+  }
+  expect_named(predict(f, d[7, ]), "7")
+  expect_error(predict(f, data.frame(x1 = 0, y = "a"), type = "prob"), "numeric in 'y'")
+})
+
+test_that("clustering covariates are those of the terms; the response is not among them", {
+  d <- forum_rows()
+  expect_identical(colnames(cwm(y ~ . - x2, d, k = 1)$estimate$means), "x1")
+  m <- 3
+  f <- cwm(y ~ splines::ns(x1, df = m), d, k = 1)
+  expect_identical(colnames(f$estimate$means), "x1")
+  expect_equal(predict(f, d[1:3, ]), fitted(f)[1:3])
+  expect_identical(colnames(cwm(y ~ x1, d, cluster = ~ ., k = 1)$estimate$means), c("x1", "x2"))
+  expect_error(cwm(y ~ x1 + y, d, k = 2), "without the response among the covariates; got 'y'")
+  expect_error(cwm(y ~ x1, d, cluster = ~ x1 + y, k = 2), "'cluster' must be without the response")
+  expect_error(cwm(y ~ x1, d, cluster = y ~ x1, k = 2), "got y ~ x1")
+  e <- setNames(d, c("my x", "x 2", "the y"))
+  f <- cwm(`the y` ~ ., e, k = 2, seed = 1)
+  expect_equal(logLik(f), logLik(cwm(y ~ ., d, k = 2, seed = 1)))
+  expect_identical(colnames(f$estimate$means), c("my x", "x 2"))
+  expect_equal(predict(f, e[1:2, ]), fitted(f)[1:2])
+})
+
+test_that("rows are identical when all of them is", {
+  set.seed(1)
+  e <- data.frame(x = rnorm(300), y = rpois(300, 1))
+  expect_no_warning(cwm(y ~ x, e, cluster = ~ 0, k = 1), message = "identical")
+  e <- forum_rows()
+  e$y[1:50] <- NA
+  expect_no_warning(cwm(y ~ x1, e, cluster = ~ 0, k = 1), message = "identical")
+})
+
+test_that("parameters of a formula are found again, and a fit keeps nothing else of where it was made", {
+  d <- forum_rows()
+  make <- function() {
+    big <- rnorm(1e5)
+    p <- 2
+    cube <- function(x) x^3
+    cwm(y ~ x1 + I(x1^p) + cube(x2), d, cluster = ~ x1, k = 1)
+  }
+  f <- make()
+  expect_equal(predict(f, d[1:5, ]), fitted(f)[1:5])
+  lines <- function() {
+    big <- rnorm(1e5)
+    cwm(y ~ x1, d, k = 1)
+  }
+  expect_lt(length(serialize(lines(), NULL)), 2e5)
+  f <- cwm(mpg ~ wt + factor(cyl), mtcars, k = 1)
+  expect_error(predict(f, data.frame(wt = 3, cyl = 5)), "'factor\\(cyl\\)'.*new level \"5\"")
+})
+
+test_that("default numbers of clusters fit few rows; vcov() of draws is of the parameters", {
+  d <- forum_rows()
+  expect_s3_class(suppressWarnings(cwm(y ~ x1, d[1:8, ], method = "vb", seed = 1)), "cwm")
+  f <- suppressWarnings(cwm(y ~ x1, d[rep(1:5, 10), ], method = "gibbs", seed = 1,
+                            control = gibbs_control(chains = 1, iterations = 40)))
+  expect_identical(dim(vcov(f)), rep(nrow(tidy(f)), 2))
+})
+
+test_that("augment() takes what the fit was made from", {
+  d <- forum_rows()
+  f <- cwm(as.matrix(d[1:2]), d$y, k = 2, seed = 1)
+  out <- augment(f, as.matrix(d[1:2]))
+  expect_identical(dim(out), c(200L, 7L))
+  f <- cwm(cbind(y, x2) ~ x1, d, k = 2, seed = 1)
+  expect_true(all(c(".fitted_y", ".resid_x2", ".cluster", ".prob_2") %in% names(augment(f, d))))
+})
+
+test_that("loo() and waic() of a Gibbs fit are those of its pointwise log likelihood", {
+  skip_if_not_installed("loo")
+  d <- forum_rows()
+  f <- suppressWarnings(cwm(y ~ x1, d, k = 2, method = "gibbs", seed = 1,
+                            control = gibbs_control(chains = 1, iterations = 60)))
+  values <- pointwise_log_lik(f, flat_draws(f$posterior$draws), d, environment())
+  expect_equal(rowSums(values), unname(flat_draws(f$posterior$draws)[, "log_likelihood"]),
+               tolerance = 1e-6)
+  expect_s3_class(suppressWarnings(loo::waic(f)), "waic")
+})

@@ -231,6 +231,7 @@ test_that("factors and splines work, and newdata is checked", {
   expect_equal(predict(fit, d[7:9, ]), fitted(fit)[7:9], tolerance = 1e-10)
   expect_error(predict(fit, data.frame(x1 = 0, x2 = 0, group = "d")), "new level \"d\"")
   expect_error(predict(fit, data.frame(x1 = 0, group = "a")), "no column 'x2'")
+  expect_error(predict(fit, data.frame(x1 = 0, x2 = "1", group = "a")), "numeric in 'x2'")
   default <- cwm(y ~ x1 + group, d, k = 1)
   expect_identical(colnames(default$estimate$means), "x1")
 })
@@ -278,6 +279,13 @@ test_that("cells of a SingleCellExperiment cluster by their reduced dimensions",
   expect_equal(as.numeric(logLik(fit)), as.numeric(logLik(cwm(y ~ x1 + x2, d, k = 3, seed = 1))))
   out <- add_results(sce, fit)
   expect_identical(out$cwm_cluster, unname(clusters(fit)))
+  for (method in c("vb", "gibbs")) {
+    control <- if (method == "gibbs") gibbs_control(chains = 1, iterations = 100)
+    other <- suppressWarnings(cwm(sce, response = c("y", "g2"), covariates = "x1",
+                                  k = 2, method = method, seed = 1, control = control))
+    expect_identical(dim(predict(other, sce[, 1:3])), c(3L, 2L))
+  }
+  expect_identical(nrow(cwm(sce, k = 2, seed = 1)$estimate$means), 2L)
   expect_s3_class(cwm(sce, response = "g1", k = 1), "cwm")
   expect_error(cwm(sce, response = "g3", k = 1), "'response'.*\"g3\"")
 })
@@ -312,6 +320,7 @@ test_that("bad input is named", {
   expect_error(cwm(y ~ x1, d, k = 2, covariance = "VEV"), "'covariance' must be one of")
   expect_error(cwm(y ~ x1, d, k = 2, prior = cwm_prior()), "'prior' must be NULL")
   expect_error(cwm(y ~ x1, d, k = 2, kk = 3), "unknown argument 'kk'")
+  expect_error(cwm(~ 1, d, k = 2), "'formula' must be with a response, or 'cluster'")
   expect_s3_class(cwm(y ~ 1, d, k = 2, seed = 1), "cwm")
   d$double <- 2 * d$y
   expect_error(cwm(cbind(y, double) ~ x1, d, k = 2), "linearly independent responses")

@@ -15,14 +15,16 @@ peak_megabytes <- function(reset = FALSE) {
   as.numeric(gsub("[^0-9]", "", line)) / 1024
 }
 
-measure <- function(expression) {
+# Averages over `times` evaluations, after one that is not counted where there are several.
+measure <- function(expression, times = 1) {
   code <- substitute(expression)
   frame <- parent.frame()
+  if (times > 1) eval(code, frame)
   gc()
   before <- peak_megabytes(reset = TRUE)
-  clock <- system.time(value <- eval(code, frame))
-  list(value = value, cpu = sum(clock[c("user.self", "sys.self")]), elapsed = clock[["elapsed"]],
-       memory = peak_megabytes() - before)
+  clock <- system.time(for (i in seq_len(times)) value <- eval(code, frame))
+  list(value = value, cpu = sum(clock[c("user.self", "sys.self")]) / times,
+       elapsed = clock[["elapsed"]] / times, memory = peak_megabytes() - before)
 }
 
 report <- function(what, ours, peer, theirs, unit = "s CPU") {
@@ -72,25 +74,29 @@ against_mclust <- function(n, d = 5, k = 5, sweeps = 20) {
 
 # ---- the same model by other packages -----------------------------------------------------------
 
-against_flexmix <- function(n = 50000, d = 2, k = 3) {
+# Fits of few rows are over too soon to be timed once.
+repeats <- function(n) max(1, 50000 %/% n)
+
+against_flexmix <- function(n, d = 2, k = 3) {
   made <- make_data(n, d, k)
   peer <- measure(flexmix::flexmix(
     formula_of(d), data = made$data, k = k, cluster = made$start,
-    model = list(flexmix::FLXMRglm(), flexmix::FLXMCmvnorm(cbind(x1, x2) ~ 1, diagonal = FALSE))))
+    model = list(flexmix::FLXMRglm(), flexmix::FLXMCmvnorm(cbind(x1, x2) ~ 1, diagonal = FALSE))),
+    times = repeats(10 * n))
   ours <- measure(cwm(formula_of(d), made$data, k = k, std_errors = FALSE,
-                      control = em_control(start = made$start)))
+                      control = em_control(start = made$start)), times = repeats(n))
   compare("flexmix", n, made, ours, peer, peer$value@logLik, flexmix::clusters(peer$value))
 }
 
-against_flexcwm <- function(n = 50000, d = 2, k = 3) {
+against_flexcwm <- function(n, d = 2, k = 3) {
   made <- make_data(n, d, k)
   x <- as.matrix(made$data[paste0("x", seq_len(d))])
   z <- diag(k)[made$start, ]
   peer <- measure(utils::capture.output(fit <- flexCWM::cwm(
     formulaY = formula_of(d), data = made$data, Xnorm = x, k = k, modelXnorm = "VVV",
-    initialization = "manual", start.z = z, iter.max = 200, seed = 1)))
+    initialization = "manual", start.z = z, iter.max = 200, seed = 1)), times = repeats(10 * n))
   ours <- measure(cwm(formula_of(d), made$data, k = k, std_errors = FALSE,
-                      control = em_control(start = made$start)))
+                      control = em_control(start = made$start)), times = repeats(n))
   best <- fit$models[[1]]
   compare("flexCWM", n, made, ours, peer, best$logLik, flexCWM::getCluster(fit))
 }
@@ -122,9 +128,10 @@ growth <- function(sizes) {
 
 largest_fit <- 10^(3:6)
 if (has("mclust")) for (n in c(1e3, 1e4, 1e5)) against_mclust(n)
-if (has("flexmix")) against_flexmix()
+peer_sizes <- c(1e3, 2e3, 2e4, 1e5)
+if (has("flexmix")) for (n in peer_sizes) against_flexmix(n)
 if (has("flexCWM")) {
-  tried <- try(against_flexcwm(), silent = TRUE)
+  tried <- try(for (n in peer_sizes) against_flexcwm(n), silent = TRUE)
   if (inherits(tried, "try-error")) {
     cat("flexCWM failed:", conditionMessage(attr(tried, "condition")))
   }
