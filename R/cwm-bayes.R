@@ -16,8 +16,8 @@ cwm_bayes_input <- function(input, spec, covariance) {
 
 cwm_run_vb <- function(input, spec, k, covariance) {
   monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
-  raw <- cwm_fit_vb(cwm_bayes_input(input, spec, covariance), k, spec$control, spec$seed, spec$threads,
-                    monitor)
+  raw <- cwm_fit_vb(cwm_bayes_input(input, spec, covariance), k, spec$control, spec$seed,
+                    spec$threads, monitor)
   q <- cwm_split_posterior(raw$posterior, k)
   used <- cwm_used(raw$membership$responsibility)
   raw$membership$responsibility <- cwm_keep_columns(raw$membership$responsibility, used)

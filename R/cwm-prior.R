@@ -10,7 +10,7 @@
 #' Families of covariance take their prior from the same numbers. A diagonal \eqn{\Sigma_k} has
 #' independent variances with the prior that they have on the diagonal of a full matrix,
 #' \eqn{IW(\nu_0 - D + 1, S_{0,jj})}; a spherical one has a single variance with
-#' \eqn{IW(\nu_0 - D + 1, tr(S_0) / D)}; a covariance or noise that the clusters share is drawn once.
+#' \eqn{IW(\nu_0 - D + 1, tr(S_0) / D)}; a covariance or noise that clusters share is drawn once.
 #'
 #' @param weights `"dirichlet"` or `"stick_breaking"` (a Dirichlet process cut off after `k`
 #'   sticks).

@@ -212,8 +212,8 @@ cwm_fit <- function(input, spec, call) {
   warn_unconverged(fit)
 }
 
-# Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational fits
-# the largest bound.
+# Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational
+# fits the largest bound.
 cwm_choose <- function(input, spec, call) {
   grid <- expand.grid(k = spec$k, covariance = spec$covariance, stringsAsFactors = FALSE)
   if (nrow(grid) == 1) return(cwm_one(input, spec, call, grid$k, grid$covariance))

@@ -1,5 +1,5 @@
-# cwm by variational Bayes and Gibbs sampling: recovery, agreement of the engines, the bound, pruning,
-# calibration, and exact continuation.
+# cwm by variational Bayes and Gibbs sampling: recovery, agreement of the engines, pruning, missing
+# values, priors.
 
 forum_data <- function(seed, n = 1000, ...) {
   set.seed(seed)

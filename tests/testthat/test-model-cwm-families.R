@@ -71,8 +71,10 @@ test_that("the engines agree on separated data, family by family", {
                  VVI = list(diag(c(0.1, 0.3)), diag(c(0.2, 0.1))),
                  EEE = matrix(c(0.2, 0.1, 0.1, 0.2), 2),
                  VVV = list(matrix(c(0.2, 0.1, 0.1, 0.2), 2), matrix(c(0.2, -0.1, -0.1, 0.3), 2)))
+  extended <- identical(Sys.getenv("MIXOLOGY_EXTENDED_TESTS"), "true")
   for (family in families) {
-    for (noise in c("free", "equal")) {
+    both <- c("free", "equal")
+    for (noise in if (extended) both else both[1 + match(family, families) %% 2]) {
       set.seed(3)
       d <- simulate_cwm(1500, c(2, 1), rbind(c(-2, 0), c(2, 1)), spread[[family]],
                         list(c(1, 2, 0), c(0, -1, 1)), 0.1)
@@ -232,14 +234,14 @@ calibration_quantities <- list(
   shape = function(theta, data) max(theta$covariances[2, 2, ]))
 
 test_that("the sampler is calibrated", {
-  cases <- list(c("VVV", "free"), c("EII", "equal"), c("VVI", "free"), c("EEE", "equal"))
+  cases <- list(c("VVV", "free"), c("VVI", "free"), c("EEE", "equal"))
   if (identical(Sys.getenv("MIXOLOGY_EXTENDED_TESTS"), "true")) {
-    cases <- c(cases, list(c("VII", "equal"), c("EEI", "free"), c("VVV", "equal")))
+    cases <- c(cases, list(c("EII", "equal"), c("VII", "equal"), c("EEI", "free"),
+                           c("VVV", "equal")))
   }
   set.seed(20)
   for (case in cases) {
     model <- calibration_case(case[1], case[2])
-    p <- expect_calibrated(sbc_ranks(model$generate, model$draws, calibration_quantities))
-    if (length(cases) > 4) message(toString(case), ": smallest p ", format(min(p), digits = 3))
+    expect_calibrated(sbc_ranks(model$generate, model$draws, calibration_quantities))
   }
 })
