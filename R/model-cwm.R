@@ -33,8 +33,9 @@
 #'   `print()`. A regression without noise is believed when it fits more than twice as many distinct
 #'   rows as it has parameters and all but a tenth of the rows of the data are fitted so, or ten
 #'   times as many, most of them different from each other.
-#' * A coefficient that a cluster's rows do not determine (a factor level absent from it) takes the
-#'   value of the regression over all rows; its standard error is `NA`.
+#' * A coefficient that no row of a cluster determines (a factor level absent from it altogether)
+#'   takes the value of the regression over all rows; its standard error is `NA`. A thousandth of a
+#'   row determines it, badly: look at the standard error.
 #' * A fifth of the rows or more being one and the same row gives a warning.
 #' * Constant or linearly dependent columns, `k` above the number of distinct rows, and fewer than
 #'   `k (D + 1)` rows are errors.
@@ -49,15 +50,15 @@
 #' distribution function (a matrix `fit, lwr, upr` as from `predict.lm`; for several responses a
 #' list of them), never a normal approximation; `"density"` `p(y | x)` at the response in `newdata`
 #' (`p(x)` for a model without response; `log = TRUE` for logarithms); `"cluster"` and `"prob"`
-#' given the covariates and whatever responses `newdata` has; `"draws"` `draws` values of
+#' given the covariates and whatever responses `newdata` has, each by itself; `"draws"` `draws` values of
 #' `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit averages
-#' over its draws (200 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
+#' over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
 #' `fitted()` is `type = "response"` on the training data.
 #'
 #' @section Plots:
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
-#' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and
-#' where there is a response its regression lines; `"bands"` (needs `data`) the predictive mean and
+#' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and a panel per response
+#' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive mean and
 #' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
 #' share a cluster (Gibbs); `"trace"`.
 #'
@@ -79,9 +80,10 @@
 #' @param na_x `"fail"` or `"marginalise"`; see below.
 #' @param std_errors Compute standard errors (EM)? They cost about as much as ten sweeps or more
 #'   where there are many parameters.
-#' @param control [em_control()], [vb_control()] or [gibbs_control()]. `start` takes cluster labels
-#'   (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights, means, covariances,
-#'   coefficients, noise` as in `fit$estimate`.
+#' @param control [em_control()], where each of several restarts begins from four partitions when
+#'   there are at most 10,000 rows (fewer up to 40,000); [vb_control()] or [gibbs_control()].
+#'   `start` takes cluster labels (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights,
+#'   means, covariances, coefficients, noise` as in `fit$estimate`.
 #' @param seed Whole number; default drawn from R's generator, so that `set.seed()` governs.
 #' @param threads Threads; results do not depend on them. Default 2; see `?control`.
 #' @param verbose Show progress? Default in interactive use.

@@ -177,3 +177,79 @@ test_that("loo() and waic() of a Gibbs fit are those of its pointwise log likeli
                tolerance = 1e-6)
   expect_s3_class(suppressWarnings(loo::waic(f)), "waic")
 })
+
+test_that("the default restarts find the best maximum of real data", {
+  skip_if_not_installed("MASS")
+  crabs <- as.matrix(MASS::crabs[4:8])
+  best <- c(-1413.51, -1380.60)
+  for (k in 2:3) {
+    for (seed in 1:3) {
+      f <- cwm(crabs, k = k, covariance = "EEE", seed = seed, std_errors = FALSE)
+      expect_gt(f$log_lik, best[k - 1] - 0.01)
+    }
+  }
+  for (seed in 4:5) expect_gt(cwm(mpg ~ wt + hp, mtcars, k = 2, seed = seed)$log_lik, -260.23)
+})
+
+test_that("every kind of model is drawn, transformed and matrix covariates too", {
+  d <- forum_rows()
+  d$X <- as.matrix(d[1:2])
+  d$g <- factor(rep(c("a", "b"), 100))
+  drawn <- function(fit, ...) {
+    file <- tempfile(fileext = ".png")
+    grDevices::png(file)
+    on.exit({
+      grDevices::dev.off()
+      unlink(file)
+    })
+    plot(fit, ...)
+  }
+  geoms <- function(figure) vapply(figure$layers, function(l) class(l$geom)[1], "")
+  both <- drawn(cwm(y ~ x1 + x2, d, k = 4, seed = 1), type = "clusters", data = d)
+  expect_identical(geoms(both), c("GeomPoint", "GeomPath", "GeomLine"))
+  two <- cwm(cbind(y, x2) ~ x1, d, k = 2, seed = 1)
+  for (type in c("clusters", "bands")) {
+    expect_setequal(as.character(drawn(two, type = type, data = d)$layers[[2]]$data$panel),
+                    c("y", "x2"))
+  }
+  models <- list(y ~ log(x1 + 5) + x2, y ~ X, y ~ 1, y ~ g, y ~ x1)
+  for (model in models) {
+    f <- suppressWarnings(cwm(model, d, k = 2, seed = 1))
+    expect_s3_class(drawn(f, type = "clusters", data = d), "ggplot")
+  }
+  expect_s3_class(drawn(cwm(y ~ X, d, cluster = ~ x1, k = 2, seed = 1), type = "bands", data = d,
+                        covariate = "x1"), "ggplot")
+})
+
+test_that("fits of flexCWM, which have the same class, and ours do not meet", {
+  skip_if_not_installed("flexCWM")
+  d <- forum_rows()
+  f <- cwm(y ~ x1, d, k = 2, seed = 1)
+  loadNamespace("flexCWM")
+  expect_output(print(f), "Gaussian mixture with a regression inside each cluster")
+  expect_s3_class(summary(f), "mixology_summary")
+  expect_s3_class(autoplot(f), "ggplot")
+  expect_equal(unname(fitted(f) + residuals(f)), d$y)
+  expect_identical(nrow(vcov(f)), nrow(tidy(f)))
+  expect_s3_class(update(f, k = 1), "cwm_em")
+  theirs <- structure(list(), class = "cwm")
+  for (name in c("fitted", "residuals", "coef")) {
+    generic <- getExportedValue("stats", name)
+    expect_null(do.call(generic, list(theirs), envir = globalenv())) # where our namespace is not
+  }
+})
+
+test_that("a fit of an experiment remembers what it was made from", {
+  skip_if_not_installed("SingleCellExperiment")
+  d <- forum_rows(60)
+  sce <- SingleCellExperiment::SingleCellExperiment(
+    list(counts = matrix(rpois(120, 5), 2, dimnames = list(c("Gene-1", "g2"), paste0("c", 1:60)))),
+    reducedDims = list(PCA = as.matrix(d[1:2])))
+  sce$y <- d$y
+  by_gene <- function(g) cwm(sce, response = g, k = 1, seed = 1)
+  f <- by_gene("Gene-1")
+  expect_equal(predict(f, sce[, 1:2]), fitted(f)[1:2])
+  expect_identical(nrow(augment(f, sce)), 60L)
+  expect_error(cwm(sce, response = "y", covariates = "nope", k = 1), "'covariates' must be names")
+  expect_identical(colnames(cwm(sce, response = "y", cluster = ~ x1, k = 1)$estimate$means), "x1")
+})
