@@ -58,3 +58,11 @@ Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int thread
                             Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)),
                             Rcpp::Named("deficient") = Rcpp::wrap(state.deficient));
 }
+
+// The inverse of a positive definite matrix; 0 x 0 for one that is not.
+// [[Rcpp::export(rng = false)]]
+Rcpp::NumericMatrix cwm_invert(Rcpp::NumericMatrix a) {
+  const Eigen::LLT<MatrixXd> llt(cwm::as_map(a));
+  if (llt.info() != Eigen::Success) return Rcpp::NumericMatrix(0, 0);
+  return cwm::to_matrix(llt.solve(MatrixXd::Identity(a.nrow(), a.nrow())));
+}
