@@ -112,17 +112,29 @@ cwm_response <- function(design) {
   if (!is.numeric(y)) {
     abort_arg("cwm", "formula", "with a numeric response", describe_value(y))
   }
-  if (is.matrix(y)) {
-    colnames(y) <- colnames(y) %||% paste0("y", seq_len(ncol(y)))
-    return(y)
-  }
+  if (is.matrix(y)) return(cwm_name_responses(y, design$formula[[2]]))
   matrix(y, ncol = 1, dimnames = list(names(y), deparse1(design$formula[[2]])))
+}
+
+# Columns of cbind() without a name get their text.
+cwm_name_responses <- function(y, left) {
+  names <- colnames(y) %||% character(ncol(y))
+  parts <- if (is.call(left) && identical(left[[1]], quote(cbind))) as.list(left)[-1]
+  text <- if (length(parts) == ncol(y)) vapply(parts, deparse1, "") else
+    paste0("y", seq_len(ncol(y)))
+  colnames(y) <- ifelse(nzchar(names), names, text)
+  y
 }
 
 cwm_matrix_input <- function(x, y, cluster, na_x) {
   na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   if (!is.numeric(x)) abort_arg("cwm", "formula", "a numeric matrix", describe_value(x))
   colnames(x) <- colnames(x) %||% paste0("x", seq_len(ncol(x)))
+  odd <- which(duplicated(colnames(x)) | !nzchar(colnames(x)) | is.na(colnames(x)))
+  if (length(odd) > 0) {
+    abort_arg("cwm", "formula", "a matrix whose columns have names of their own",
+              sprintf("column %d named \"%s\"", odd[1], colnames(x)[odd[1]]))
+  }
   if (!is.null(y) && (!is.numeric(y) || NROW(y) != nrow(x))) {
     abort_arg("cwm", "y", sprintf("numeric with %d rows, as the covariates", nrow(x)),
               describe_value(y))
@@ -435,6 +447,10 @@ cwm_start <- function(control, spec, input) {
     abort_arg("cwm", "start", sprintf("labels from 1 to %d", spec$k),
               sprintf("labels from %s to %s", min(start), max(start)))
   }
+  if (spec$method == "em" && length(unique(start)) < spec$k) {
+    abort_arg("cwm", "start", sprintf("labels that use every number from 1 to %d", spec$k),
+              sprintf("no row of cluster %d", setdiff(seq_len(spec$k), start)[1]))
+  }
   list(labels = as.integer(start))
 }
 
@@ -470,7 +486,21 @@ cwm_start_values <- function(values, spec, input) {
   if (!ok) {
     abort_arg("cwm", "start", "values of the shapes of fit$estimate", "other shapes")
   }
+  if (any(raw$weight <= 0)) {
+    abort_arg("cwm", "start", "a list with positive weights", format(min(raw$weight)))
+  }
+  for (name in c("covariances", "noise")) cwm_check_definite(values[[name]], name)
   list(values = raw)
+}
+
+cwm_check_definite <- function(a, name) {
+  if (length(a) == 0) return(invisible())
+  least <- apply(a, 3, function(one) {
+    min(eigen(one, symmetric = TRUE, only.values = TRUE)$values)
+  })
+  if (all(least > 0)) return(invisible())
+  abort_arg("cwm", "start", sprintf("a list with positive definite %s", name),
+            sprintf("the eigenvalue %s of cluster %d", format(min(least)), which.min(least)))
 }
 
 # The estimate's arrays as the engines have them: side by side, one block per component.

@@ -145,7 +145,7 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
-  check_no_dots(list(...), "cwm", names(formals()))
+  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
   input <- cwm_formula_input(formula, data, cluster, na_x)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
@@ -162,7 +162,7 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
-  check_no_dots(list(...), "cwm", names(formals()))
+  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
   input <- cwm_matrix_input(formula, y, cluster, na_x)
   input$info <- c(describe_data(formula), list(argument = "formula"))
   if (missing(k)) k <- cwm_default_k(method, input)
@@ -223,6 +223,7 @@ cwm_choose <- function(input, spec, call) {
   quick$std_errors <- FALSE
   one <- function(i) cwm_one(input, quick, call, grid$k[i], grid$covariance[i])
   fits <- map_items(seq_len(nrow(grid)), one, spec$BPPARAM)
+  if (spec$method == "em") fits <- cwm_never_worse(fits, grid, input, quick, call)
   table <- do.call(rbind, lapply(fits, glance_row))
   table$covariance <- grid$covariance
   table$k_max <- if (spec$method == "vb") grid$k
@@ -233,6 +234,38 @@ cwm_choose <- function(input, spec, call) {
   if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
   fit$candidates <- table
   fit
+}
+
+# Another cluster cannot lower the maximum. Where it seems to, the starts missed it: those that split
+# a cluster of the smaller fit do not.
+cwm_never_worse <- function(fits, grid, input, spec, call) {
+  key <- paste(grid$k, grid$covariance)
+  for (i in order(grid$k)) {
+    before <- match(paste(grid$k[i] - 1, grid$covariance[i]), key)
+    smaller <- if (!is.na(before)) fits[[before]]
+    if (is.null(smaller) || smaller$degenerate || fits[[i]]$log_lik >= smaller$log_lik) next
+    for (labels in cwm_splits(smaller, input)) {
+      spec$start <- list(labels = labels)
+      trial <- cwm_one(input, spec, call, grid$k[i], grid$covariance[i])
+      better <- trial$log_lik > fits[[i]]$log_lik || fits[[i]]$degenerate
+      if (!trial$degenerate && better) fits[[i]] <- trial
+    }
+  }
+  fits
+}
+
+# Each cluster cut in two where its rows spread most.
+cwm_splits <- function(fit, input) {
+  points <- scale(cbind(input$x, fit$residual_values))
+  points[is.na(points)] <- 0
+  lapply(which(tabulate(fit$clusters, fit$k) > 1), function(j) {
+    rows <- which(fit$clusters == j)
+    own <- scale(points[rows, , drop = FALSE], scale = FALSE)
+    along <- own %*% svd(crossprod(own), nv = 1)$v
+    labels <- unname(fit$clusters)
+    labels[rows[along > stats::median(along)]] <- fit$k + 1L
+    labels
+  })
 }
 
 # One fit by any engine.
@@ -395,7 +428,9 @@ cwm_warn_degenerate <- function(fit) {
 describe_fit.cwm <- function(fit) {
   m <- ncol(fit$fitted_values %||% matrix(0, 0, 0))
   d <- ncol(fit$estimate$means)
-  data <- sprintf("%d rows; %s; %s", fit$nobs,
+  lacking <- if (m > 0) sum(rowSums(is.na(fit$residual_values)) > 0) else 0
+  data <- sprintf("%d rows%s; %s; %s", fit$nobs,
+                  if (lacking > 0) sprintf(" (%d without all responses)", lacking) else "",
                   if (d > 0) sprintf("%d clustering covariate%s (%s)", d, plural(d),
                                      toString(colnames(fit$estimate$means))) else
                     "no clustering covariates (a mixture of regressions)",

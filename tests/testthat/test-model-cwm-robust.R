@@ -253,3 +253,75 @@ test_that("a fit of an experiment remembers what it was made from", {
   expect_error(cwm(sce, response = "y", covariates = "nope", k = 1), "'covariates' must be names")
   expect_identical(colnames(cwm(sce, response = "y", cluster = ~ x1, k = 1)$estimate$means), "x1")
 })
+
+test_that("another cluster never lowers the log likelihood", {
+  skip_if_not_installed("MASS")
+  crabs <- as.matrix(MASS::crabs[4:8])
+  for (seed in 1:2) {
+    f <- cwm(crabs, k = 1:6, covariance = "EEE", seed = seed, control = em_control(restarts = 1))
+    table <- glance(f, all = TRUE)
+    expect_gte(min(diff(table$logLik[!table$degenerate])), 0)
+  }
+})
+
+test_that("standard errors are those of dense algebra", {
+  d <- forum_rows()
+  d$y2 <- d$y + d$x1 * sin(seq_len(200))
+  f <- cwm(cbind(y, y2) ~ x1 + x2, d, k = 3, covariance = "EEE", noise = "equal", seed = 1)
+  p <- nrow(tidy(f))
+  dense <- function(map, rows) {
+    out <- matrix(0, rows, max(map$column))
+    out[cbind(map$row, map$column)] <- map$value
+    out
+  }
+  raw <- list(to_user = diag(seq_len(p / 3)), deficient = logical(3), at_floor = logical(3))
+  free <- cwm_free_directions(f, raw, "equal")
+  map <- cwm_user_map(raw$to_user, f)
+  a <- crossprod(matrix(sin(seq_len(p^2)), p))
+  expect_equal(cwm_times_map(a, free), a %*% dense(free, p))
+  expect_equal(cwm_apply_map(a, map, p), dense(map, p) %*% a)
+  expect_equal(cwm_invert(a + diag(p)), solve(a + diag(p)))
+  expect_identical(dim(cwm_invert(-diag(2))), c(0L, 0L))
+  expect_identical(max(free$column), as.integer(f$df))
+})
+
+test_that("slips are named", {
+  d <- forum_rows()
+  expect_error(cwm(y ~ x1, d, k = 2, subset = x1 > 0), "unknown argument 'subset'")
+  f <- cwm(y ~ x1, d, k = 2, seed = 1)
+  expect_error(confint(f, "nope"), "'parm' must be names or positions of parameters")
+  expect_error(confint(f, level = 95), "confint: 'level'")
+  expect_error(resume(f), "'iterations' must be given")
+  made <- local({
+    inner <- d
+    cwm(y ~ x1, inner, k = 2, seed = 1)
+  })
+  expect_error(resume(made, 5), "'data' must be the data of the fit")
+  x <- matrix(rnorm(40), 20, dimnames = list(NULL, c("a", "")))
+  expect_error(cwm(x, k = 1), "names of their own; got column 2")
+  expect_error(cwm_prior(concentration = Inf), "'concentration'")
+  expect_error(cwm(y ~ x1 + x2, d, k = 2, method = "vb",
+                   prior = cwm_prior(covariance_scale = matrix(c(1, .9, -.9, 1), 2))),
+               "'covariance_scale' must be a symmetric")
+  start <- f$estimate
+  start$weights <- c(-1, 2)
+  expect_error(cwm(y ~ x1, d, k = 2, control = em_control(start = start)), "positive weights")
+  start <- f$estimate
+  start$noise[1] <- 0
+  expect_error(cwm(y ~ x1, d, k = 2, control = em_control(start = start)), "definite noise")
+  expect_error(cwm(y ~ x1, d, k = 2, control = em_control(start = rep(1, 200))),
+               "no row of cluster 2")
+  f <- cwm(cbind(log(y + 20), x2) ~ x1, d, k = 1)
+  expect_identical(colnames(coef(f)[[1]]), c("log(y + 20)", "x2"))
+  d$y[1:3] <- NA
+  expect_output(print(cwm(y ~ x1, d, k = 1)), "200 rows \\(3 without all responses\\)")
+})
+
+test_that("resume() keeps the table of candidates", {
+  d <- forum_rows()
+  f <- suppressWarnings(cwm(y ~ x1 + x2, d, k = 2:3, seed = 1,
+                            control = em_control(max_iterations = 12)))
+  longer <- suppressWarnings(resume(f, 5))
+  expect_identical(nrow(glance(longer, all = TRUE)), 2L)
+  expect_identical(attr(objective(longer), "row.names"), seq_len(nrow(objective(longer))))
+})
