@@ -9,6 +9,10 @@ cwm_information <- function(input, k, equal_noise, threads) {
     .Call(`_mixology_cwm_information`, input, k, equal_noise, threads)
 }
 
+cwm_invert <- function(a) {
+    .Call(`_mixology_cwm_invert`, a)
+}
+
 cwm_fit_vb <- function(input, k, control, seed, threads, settings) {
     .Call(`_mixology_cwm_fit_vb`, input, k, control, seed, threads, settings)
 }

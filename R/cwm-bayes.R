@@ -100,10 +100,12 @@ cwm_student_mixture <- function(q, weight, covariance) {
     covariance_df = counts[2, ] + 1 - d, coef = stack(function(o) o$coef),
     noise = stack(function(o) o$residual / (o$counts[3] + 1 - m)),
     noise_df = counts[3, ] + 1 - m)
-  if (m > 0) out$leverage <- stack(function(o) chol2inv(chol(o$precision)))
+  if (m > 0) out$leverage <- stack(function(o) cwm_inverse(o$precision))
   if (covariance %in% c("EEI", "VVI")) out$independent <- TRUE
   out
 }
+
+cwm_inverse <- function(a) if (nrow(a) == 0) a else chol2inv(chol(a))
 
 posterior_sample.cwm <- function(fit, n) {
   q <- fit$posterior
@@ -156,7 +158,7 @@ cwm_sample_spread <- function(n, q, covariance) {
 cwm_sample_component <- function(q, n, spread, noise) {
   d <- length(q$mean)
   m <- ncol(q$coef)
-  row_root <- if (m > 0) backsolve(chol(q$precision), diag(nrow(q$precision)))
+  row_root <- if (length(q$coef) > 0) backsolve(chol(q$precision), diag(nrow(q$precision)))
   one <- function(i) {
     out <- numeric()
     if (d > 0) {
@@ -167,7 +169,7 @@ cwm_sample_component <- function(q, n, spread, noise) {
     if (m == 0) return(out)
     p <- matrix(noise[, , i], m)
     z <- matrix(stats::rnorm(length(q$coef)), nrow(q$coef))
-    c(out, q$coef + row_root %*% z %*% chol(p), p[lower.tri(p, TRUE)])
+    c(out, if (length(z) > 0) q$coef + row_root %*% z %*% chol(p), p[lower.tri(p, TRUE)])
   }
   do.call(rbind, lapply(seq_len(n), one))
 }

@@ -5,12 +5,13 @@ cwm_add_information <- function(fit, input, spec) {
   core <- cwm_core_input(input, spec, fit$covariance)
   core$state <- fit$state$state
   raw <- cwm_information(core, fit$k, spec$noise == "equal", spec$threads)
+  size <- nrow(raw$matrix)
   free <- cwm_free_directions(fit, raw, spec$noise)
-  inner <- crossprod(free, raw$matrix %*% free)
-  root <- tryCatch(chol(inner), error = function(e) NULL)
-  if (is.null(root)) return(fit)
-  spread <- free %*% chol2inv(root) %*% t(free)
-  spread <- cwm_to_user(spread, raw$to_user, fit)
+  inner <- cwm_times_map(t(cwm_times_map(raw$matrix, free)), free)
+  inverse <- cwm_invert(inner)
+  if (nrow(inverse) != nrow(inner)) return(fit)
+  half <- cwm_apply_map(cwm_apply_map(inverse, free, size), cwm_user_map(raw$to_user, fit), size)
+  spread <- cwm_apply_map(cwm_apply_map(t(half), free, size), cwm_user_map(raw$to_user, fit), size)
   fixed <- cwm_fixed_rows(fit, raw)
   spread[fixed, ] <- NA
   spread[, fixed] <- NA
@@ -32,16 +33,27 @@ cwm_layout <- function(fit) {
   c(parts, list(size = sum(sizes), d = d))
 }
 
+# A matrix of few non-zero entries, `list(row, column, value)`, because with many parameters
+# products with it are what standard errors would cost. Here a times it, and it times a.
+cwm_times_map <- function(a, map) {
+  out <- a[, map$row, drop = FALSE] * rep(map$value, each = nrow(a))
+  if (anyDuplicated(map$column)) out <- t(rowsum(t(out), map$column, reorder = TRUE))
+  unname(out)
+}
+
+cwm_apply_map <- function(a, map, rows) {
+  part <- rowsum(a[map$column, , drop = FALSE] * map$value, map$row, reorder = TRUE)
+  out <- matrix(0, rows, ncol(a))
+  out[sort(unique(map$row)), ] <- part
+  out
+}
+
 # Columns: directions in which the parameters of the engine's components may move.
 cwm_free_directions <- function(fit, raw, noise) {
   at <- cwm_layout(fit)
   k <- fit$k
   all <- function(part) outer(at[[part]], at$size * (seq_len(k) - 1), `+`)
-  unit <- function(rows, value = 1) {
-    out <- numeric(at$size * k)
-    out[rows] <- value
-    out
-  }
+  unit <- function(rows, value = rep(1, length(rows))) list(row = rows, value = value)
   weight <- all("weight")
   columns <- c(
     lapply(seq_len(k - 1), function(j) unit(weight[c(j, k)], c(1, -1))),
@@ -49,7 +61,9 @@ cwm_free_directions <- function(fit, raw, noise) {
     cwm_covariance_directions(fit$covariance, all("covariance"), at$d, unit),
     lapply(as.vector(all("coefficient")[, !raw$deficient]), unit),
     cwm_noise_directions(all("noise"), noise, raw$at_floor, unit))
-  if (length(columns) == 0) matrix(0, at$size * k, 0) else do.call(cbind, columns)
+  rows <- lapply(columns, `[[`, "row")
+  list(row = unlist(rows), column = rep(seq_along(columns), lengths(rows)),
+       value = unlist(lapply(columns, `[[`, "value")))
 }
 
 cwm_covariance_directions <- function(family, rows, d, unit) {
@@ -71,12 +85,13 @@ cwm_noise_directions <- function(rows, noise, at_floor, unit) {
 }
 
 # From the engine's coordinates and order of components to the user's.
-cwm_to_user <- function(spread, to_user, fit) {
+cwm_user_map <- function(to_user, fit) {
   size <- nrow(to_user)
-  map <- kronecker(diag(fit$k), to_user)
-  spread <- map %*% spread %*% t(map)
-  at <- as.vector(outer(seq_len(size), size * (fit$order - 1), `+`))
-  spread[at, at, drop = FALSE]
+  at <- which(to_user != 0, arr.ind = TRUE)
+  first <- size * (seq_len(fit$k) - 1)
+  list(row = as.vector(outer(at[, 1], first, `+`)),
+       column = as.vector(outer(at[, 2], size * (fit$order - 1), `+`)),
+       value = rep(to_user[at], fit$k))
 }
 
 # Parameters that were held: they have no standard error.

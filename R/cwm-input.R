@@ -10,12 +10,14 @@ cwm_formula_input <- function(formula, data, cluster, na_x) {
   if (!is.null(stats::model.offset(design$frame))) {
     abort_arg("cwm", "formula", "without offset()", "an offset", "subtracting it from the response")
   }
+  cwm_check_response_alone(formula, stats::delete.response(design$terms), "formula")
   cluster <- cluster %||% cwm_default_cluster(design)
-  cluster_design <- cwm_cluster_design(cluster, data, environment(formula))
+  cluster_design <- cwm_cluster_design(cluster, data, formula)
   y <- cwm_response(design)
   w <- if (ncol(y) == 0) design$matrix[, 0, drop = FALSE] else design$matrix
-  slim <- list(formula = formula, design = slim_design(design),
-               cluster = slim_design(cluster_design))
+  slim <- list(formula = formula, design = slim_design(design, data),
+               cluster = slim_design(cluster_design, data))
+  slim$formula <- slim$design$formula
   input <- cwm_check_input(cluster_design$matrix, w, y, na_x)
   input$slim <- slim
   input
@@ -35,26 +37,46 @@ expand_dot <- function(formula, data) {
   out
 }
 
-# The numeric covariates of the formula: a term that is one numeric column as it stands, of a term
-# with several columns (a spline) its variables.
+# The numeric covariates of the formula's terms: one numeric column as it stands, of several columns
+# (a spline) the variables of as many rows.
 cwm_default_cluster <- function(design) {
   terms <- stats::delete.response(design$terms)
   variables <- as.list(attr(terms, "variables"))[-1]
-  wanted <- lapply(variables, function(v) {
+  factors <- attr(terms, "factors")
+  used <- if (length(factors) > 0) rowSums(factors) > 0 else logical(length(variables))
+  env <- environment(design$formula)
+  wanted <- lapply(variables[used], function(v) {
     column <- design$frame[[deparse1(v)]]
-    if (is.matrix(column)) return(all.vars(v))
-    if (is.numeric(column)) deparse1(v)
+    if (!is.matrix(column)) return(if (is.numeric(column)) list(v))
+    if (is.symbol(v)) return(list(v))
+    names <- setdiff(all.vars(v), design$parameters)
+    lapply(names, as.name)
   })
-  wanted <- unique(unlist(wanted))
-  text <- if (length(wanted) == 0) "~ 0" else paste("~", paste(wanted, collapse = " + "))
-  stats::as.formula(text, env = environment(design$formula))
+  wanted <- unique(unlist(wanted, recursive = FALSE))
+  right <- if (length(wanted) == 0) 0 else Reduce(function(a, b) call("+", a, b), wanted)
+  stats::as.formula(call("~", right), env = env)
 }
 
-cwm_cluster_design <- function(cluster, data, env) {
+# lm() drops a response from the covariates; here it would also cluster.
+cwm_check_response_alone <- function(formula, terms, what) {
+  if (length(formula) < 3) return(invisible())
+  response <- formula[[2]]
+  parts <- if (is.call(response)) as.list(response)[-1] else list()
+  taken <- intersect(attr(terms, "term.labels"), vapply(c(response, parts), deparse1, ""))
+  if (length(taken) == 0) return(invisible())
+  abort_arg("cwm", what, "without the response among the covariates", sprintf("'%s'", taken[1]),
+            "leaving it out")
+}
+
+cwm_cluster_design <- function(cluster, data, formula) {
   if (!inherits(cluster, "formula") || length(cluster) != 2) {
-    abort_arg("cwm", "cluster", "a one-sided formula", describe_value(cluster), "~ x1 + x2")
+    got <- if (inherits(cluster, "formula")) deparse1(cluster) else describe_value(cluster)
+    abort_arg("cwm", "cluster", "a one-sided formula", got, "~ x1 + x2")
   }
-  cluster <- stats::update(expand_dot(cluster, data), ~ . + 0)
+  response <- if (length(formula) == 3) all.vars(formula[[2]])
+  cluster <- expand_dot(cluster, data[setdiff(names(data), response)])
+  cluster <- stats::update(cluster, ~ . + 0)
+  cwm_check_response_alone(formula, stats::terms(cluster), "cluster")
   if (length(all.vars(cluster)) == 0) {
     rows <- if (is.null(data)) NULL else nrow(data)
     return(list(matrix = matrix(0, rows %||% NA, 0), formula = cluster, empty = TRUE))
@@ -74,7 +96,7 @@ cwm_cluster_design <- function(cluster, data, env) {
 # The same without a model frame, where every term is a numeric column as it stands.
 cwm_plain_design <- function(cluster, data) {
   terms <- stats::terms(cluster)
-  columns <- attr(terms, "term.labels")
+  columns <- gsub("^`|`$", "", attr(terms, "term.labels"))
   if (!all(columns %in% names(data)) || !setequal(columns, all.vars(cluster))) return(NULL)
   values <- lapply(columns, function(name) data[[name]])
   plain <- vapply(values, function(v) is.numeric(v) && is.null(dim(v)) && !is.object(v), NA)
@@ -90,17 +112,29 @@ cwm_response <- function(design) {
   if (!is.numeric(y)) {
     abort_arg("cwm", "formula", "with a numeric response", describe_value(y))
   }
-  if (is.matrix(y)) {
-    colnames(y) <- colnames(y) %||% paste0("y", seq_len(ncol(y)))
-    return(y)
-  }
+  if (is.matrix(y)) return(cwm_name_responses(y, design$formula[[2]]))
   matrix(y, ncol = 1, dimnames = list(names(y), deparse1(design$formula[[2]])))
+}
+
+# Columns of cbind() without a name get their text.
+cwm_name_responses <- function(y, left) {
+  names <- colnames(y) %||% character(ncol(y))
+  parts <- if (is.call(left) && identical(left[[1]], quote(cbind))) as.list(left)[-1]
+  text <- if (length(parts) == ncol(y)) vapply(parts, deparse1, "") else
+    paste0("y", seq_len(ncol(y)))
+  colnames(y) <- ifelse(nzchar(names), names, text)
+  y
 }
 
 cwm_matrix_input <- function(x, y, cluster, na_x) {
   na_x <- check_choice(na_x, c("fail", "marginalise"), "cwm", "na_x")
   if (!is.numeric(x)) abort_arg("cwm", "formula", "a numeric matrix", describe_value(x))
   colnames(x) <- colnames(x) %||% paste0("x", seq_len(ncol(x)))
+  odd <- which(duplicated(colnames(x)) | !nzchar(colnames(x)) | is.na(colnames(x)))
+  if (length(odd) > 0) {
+    abort_arg("cwm", "formula", "a matrix whose columns have names of their own",
+              sprintf("column %d named \"%s\"", odd[1], colnames(x)[odd[1]]))
+  }
   if (!is.null(y) && (!is.numeric(y) || NROW(y) != nrow(x))) {
     abort_arg("cwm", "y", sprintf("numeric with %d rows, as the covariates", nrow(x)),
               describe_value(y))
@@ -130,8 +164,13 @@ cwm_matrix_cluster <- function(x, cluster) {
 # ---- checks -----------------------------------------------------------------
 
 cwm_check_input <- function(x, w, y, na_x) {
-  n <- max(nrow(w), nrow(y), if (ncol(x) > 0) nrow(x), na.rm = TRUE)
+  n <- max(nrow(w), nrow(y), na.rm = TRUE)
   if (ncol(x) == 0) x <- matrix(0, n, 0)
+  if (nrow(x) != n && ncol(w) + ncol(y) == 0) n <- nrow(x)
+  if (nrow(x) != n) {
+    abort_arg("cwm", "cluster", sprintf("of %d rows, as the formula's variables", n),
+              sprintf("%d rows", nrow(x)))
+  }
   if (n == 0) abort_arg("cwm", "data", "at least one row of data", "none")
   if (ncol(x) + ncol(y) == 0) {
     abort_arg("cwm", "formula", "with a response, or 'cluster' with covariates", "neither",
@@ -192,7 +231,7 @@ cwm_check_finite <- function(matrices, rows) {
 cwm_link <- function(x, w) {
   link <- matrix(0, ncol(w), ncol(x))
   for (l in seq_len(ncol(x))) {
-    for (j in which(colnames(w) == colnames(x)[l])) {
+    for (j in which(gsub("^`|`$", "", colnames(w)) == colnames(x)[l])) {
       link[j, l] <- identical(w[, j], x[, l]) || isTRUE(all.equal(w[, j], x[, l]))
     }
   }
@@ -231,9 +270,6 @@ cwm_check_columns <- function(x, w, y) {
     }
   }
   cwm_check_responses(y)
-  if (ncol(w) == 0 && ncol(y) > 0) {
-    abort_arg("cwm", "formula", "with an intercept or a covariate", "a response alone", "y ~ 1")
-  }
   if (ncol(w) > 0) cwm_check_rank(if (anyNA(w)) w[rowSums(is.na(w)) == 0, , drop = FALSE] else w)
 }
 
@@ -317,8 +353,10 @@ cwm_check_k <- function(k, method, input) {
 
 # Used when `k` was not given.
 cwm_default_k <- function(method, input) {
-  switch(if (is.character(method)) method[1] else "em", vb = 10, gibbs = 6,
-         seq_len(max(1, min(6, cwm_most_clusters(input)))))
+  method <- if (is.character(method)) method[1] else "em"
+  if (!method %in% c("vb", "gibbs")) return(seq_len(max(1, min(6, cwm_most_clusters(input)))))
+  most <- if (method == "vb") 10 else 6
+  min(most, max(1, cwm_distinct_rows(input, most)))
 }
 
 cwm_most_clusters <- function(input) {
@@ -358,7 +396,8 @@ cwm_warn_repeated <- function(input) {
   n <- nrow(input$x)
   if (n < 10 || ncol(input$x) + ncol(input$y) == 0) return(invisible())
   rows <- if (n <= 2000) seq_len(n) else unique(round(seq(1, n, length.out = 2000)))
-  most <- cwm_most_alike(cbind(input$x[rows, , drop = FALSE], input$y[rows, , drop = FALSE]))
+  most <- cwm_most_alike(cbind(input$x[rows, , drop = FALSE], input$y[rows, , drop = FALSE],
+                               input$w[rows, , drop = FALSE]))
   if (most < 0.2 * length(rows)) return(invisible())
   warning(sprintf("cwm: about %d of %d rows are identical", round(n * most / length(rows)), n),
           ": a simulation whose random numbers ran out, or a failed join? A cluster may rest on ",
@@ -407,6 +446,10 @@ cwm_start <- function(control, spec, input) {
     abort_arg("cwm", "start", sprintf("labels from 1 to %d", spec$k),
               sprintf("labels from %s to %s", min(start), max(start)))
   }
+  if (spec$method == "em" && length(unique(start)) < spec$k) {
+    abort_arg("cwm", "start", sprintf("labels that use every number from 1 to %d", spec$k),
+              sprintf("no row of cluster %d", setdiff(seq_len(spec$k), start)[1]))
+  }
   list(labels = as.integer(start))
 }
 
@@ -417,6 +460,10 @@ cwm_start_fit <- function(start, spec, input) {
   if (spec$method == "em") return(cwm_start_values(start$estimate, spec, input))
   if (length(start$clusters) != nrow(input$x)) {
     abort_arg("cwm", "start", "a fit of the same rows", sprintf("%d rows", length(start$clusters)))
+  }
+  if (max(start$clusters) > spec$k) {
+    abort_arg("cwm", "start", sprintf("a fit with at most k = %d clusters", spec$k),
+              sprintf("k = %d", max(start$clusters)))
   }
   list(labels = unname(start$clusters))
 }
@@ -438,7 +485,21 @@ cwm_start_values <- function(values, spec, input) {
   if (!ok) {
     abort_arg("cwm", "start", "values of the shapes of fit$estimate", "other shapes")
   }
+  if (any(raw$weight <= 0)) {
+    abort_arg("cwm", "start", "a list with positive weights", format(min(raw$weight)))
+  }
+  for (name in c("covariances", "noise")) cwm_check_definite(values[[name]], name)
   list(values = raw)
+}
+
+cwm_check_definite <- function(a, name) {
+  if (length(a) == 0) return(invisible())
+  least <- apply(a, 3, function(one) {
+    min(eigen(one, symmetric = TRUE, only.values = TRUE)$values)
+  })
+  if (all(least > 0)) return(invisible())
+  abort_arg("cwm", "start", sprintf("a list with positive definite %s", name),
+            sprintf("the eigenvalue %s of cluster %d", format(min(least)), which.min(least)))
 }
 
 # The estimate's arrays as the engines have them: side by side, one block per component.
@@ -458,7 +519,9 @@ cwm_se_frame <- function(se, response, covariates, reduced, dims, assay) {
   space <- cwm_reduced_space(se, reduced, dims)
   covariates <- covariates %||% colnames(space)
   columns <- setdiff(c(response, covariates), colnames(space))
-  extra <- lapply(columns, cwm_se_column, se = se, assay = assay)
+  extra <- lapply(columns, function(name) {
+    cwm_se_column(name, se, assay, if (name %in% response) "response" else "covariates")
+  })
   frame <- as.data.frame(space)
   frame[columns] <- extra
   rownames(frame) <- colnames(se)
@@ -489,11 +552,11 @@ cwm_reduced_space <- function(se, reduced, dims) {
   space
 }
 
-cwm_se_column <- function(name, se, assay) {
+cwm_se_column <- function(name, se, assay, arg) {
   cells <- se_cells(se)
   if (name %in% names(cells)) return(cells[[name]])
   if (name %in% rownames(se)) return(as.double(se_assay(se, assay, "cwm")[name, ]))
-  abort_arg("cwm", "response", "names of columns of colData or of rows of the assay",
+  abort_arg("cwm", arg, "names of columns of colData or of rows of the assay",
             sprintf("\"%s\"", name), closest_name(name, c(names(cells), rownames(se))))
 }
 

@@ -1,12 +1,9 @@
 # What a cwm fit answers: coefficients, tables, predictions, simulations.
 
-#' @export
 coef.cwm <- function(object, ...) object$estimate$coefficients
 
-#' @export
 fitted.cwm <- function(object, ...) cwm_drop(cwm_need_response(object, "fitted")$fitted_values)
 
-#' @export
 residuals.cwm <- function(object, data = NULL, ...) {
   cwm_drop(cwm_need_response(object, "residuals")$residual_values)
 }
@@ -19,18 +16,26 @@ cwm_need_response <- function(fit, fun) {
 }
 
 # One response: a named vector, as lm() gives.
-cwm_drop <- function(a) if (ncol(a) == 1) a[, 1] else a
+cwm_drop <- function(a) if (ncol(a) == 1) stats::setNames(a[, 1], rownames(a)) else a
 
-#' @export
 augment.cwm <- function(x, data, ...) {
-  if (!is.null(x$fitted_values)) return(NextMethod())
-  if (missing(data) || nrow(data) != x$nobs) {
-    abort_arg("augment", "data", sprintf("the %d rows of the fit", x$nobs),
-              if (missing(data)) "nothing" else sprintf("%d rows", nrow(data)))
+  if (!missing(data) && is_se(data)) data <- cwm_se_newdata(x, data)
+  if (!missing(data) && is.matrix(data)) data <- as.data.frame(data)
+  if (missing(data) || NROW(data) != x$nobs) {
+    abort_arg("augment", "data", sprintf("the %d observations of the fit", x$nobs),
+              if (missing(data)) "nothing" else sprintf("%d", NROW(data)))
   }
-  prob <- as.data.frame(unname(x$responsibilities))
-  names(prob) <- paste0(".prob_", seq_along(prob))
-  cbind(as.data.frame(data), .cluster = unname(x$clusters), prob)
+  out <- if (is.data.frame(data)) data else data.frame(x = data)
+  for (part in c("fitted", "resid")) {
+    values <- x[[if (part == "fitted") "fitted_values" else "residual_values"]]
+    one <- identical(ncol(values), 1L)
+    for (j in seq_len(NCOL(values) * !is.null(values))) {
+      out[[paste0(".", part, if (!one) paste0("_", colnames(values)[j]))]] <- unname(values[, j])
+    }
+  }
+  out$.cluster <- unname(x$clusters)
+  for (k in seq_len(x$k)) out[[paste0(".prob_", k)]] <- unname(x$responsibilities[, k])
+  out
 }
 
 # ---- parameters -------------------------------------------------------------
@@ -80,15 +85,35 @@ parameter_table.cwm <- function(fit, level = NULL) {
 }
 
 # From draws of q for a variational fit.
-#' @export
 vcov.cwm <- function(object, ...) {
+  if (object$method == "gibbs") { # without the log likelihood and the number of clusters
+    draws <- flat_draws(object$posterior$draws)
+    return(stats::cov(draws[, seq_len(nrow(cwm_terms(object$estimate))), drop = FALSE]))
+  }
   if (object$method != "vb") return(NextMethod())
   stats::cov(with_seed(object$control$seed, posterior_sample(object, 2000)))
 }
 
+# Of the components in use, whose weights are taken to sum to one.
+#' @export
+pointwise_log_lik.cwm <- function(fit, draws, data, env) {
+  data <- training_data(fit, data, "loo", env)
+  input <- cwm_new_input(fit, data, "density")
+  if (is.null(fit$design$design) && ncol(input$y) < length(colnames(fit$fitted_values))) {
+    abort("loo", "the responses of the matrix interface are not kept; try the formula interface")
+  }
+  e <- fit$estimate
+  sizes <- c(ncol(e$means), nrow(e$coefficients[[1]]), ncol(e$coefficients[[1]]))
+  one <- function(i) {
+    mixture <- c(cwm_values_of_draw(draws[i, ], fit$k, sizes), list(cluster = seq_len(fit$k)))
+    core <- list(mixture = mixture)
+    cwm_predict_core(core, input$x, input$w, input$y, "density", threads = 1)[, 2]
+  }
+  do.call(rbind, lapply(seq_len(nrow(draws)), one))
+}
+
 # ---- prediction -------------------------------------------------------------
 
-#' @export
 predict.cwm <- function(object, newdata = NULL,
                         type = c("response", "interval", "density", "cluster", "prob", "draws"),
                         level = 0.95, draws = 1000, log = FALSE, seed = NULL, threads = NULL,
@@ -119,7 +144,7 @@ cwm_new_input <- function(object, newdata, type) {
   if (is_se(newdata)) newdata <- cwm_se_newdata(object, newdata)
   uses_y <- type %in% c("density", "cluster", "prob")
   slim <- object$design
-  if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y))
+  if (is.null(slim$design)) return(cwm_new_matrix(object, newdata, uses_y, type))
   if (is.matrix(newdata)) newdata <- as.data.frame(newdata)
   for (part in slim[c("design", "cluster")]) cwm_check_numeric(part, newdata)
   w <- design_matrix(slim$design, newdata, "predict")
@@ -141,12 +166,13 @@ cwm_check_numeric <- function(design, newdata) {
 
 cwm_new_rows <- function(object, x, w, y, rows) {
   if (is.null(object$fitted_values)) w <- w[, 0, drop = FALSE]
-  bad <- rowSums(!is.finite(x)) + rowSums(!is.finite(w)) > 0
-  list(x = cwm_plain(x), w = cwm_plain(w), y = y %||% matrix(0, nrow(w), 0), bad = bad,
-       rows = cwm_row_names(rows))
+  y <- if (is.null(y)) matrix(0, nrow(w), 0) else cwm_plain(y)
+  bad <- rowSums(!is.finite(x)) + rowSums(!is.finite(w)) + rowSums(is.infinite(y)) > 0
+  list(x = cwm_plain(x), w = cwm_plain(w), y = y, bad = bad,
+       dark = ncol(y) > 0 & rowSums(!is.na(y)) == 0, rows = cwm_row_names(rows))
 }
 
-cwm_new_matrix <- function(object, newdata, uses_y) {
+cwm_new_matrix <- function(object, newdata, uses_y, type) {
   columns <- object$design$columns
   if (is.null(dim(newdata))) newdata <- matrix(newdata, 1, dimnames = list(NULL, names(newdata)))
   newdata <- as.matrix(newdata)
@@ -158,33 +184,73 @@ cwm_new_matrix <- function(object, newdata, uses_y) {
                 describe_value(newdata))
   }
   responses <- colnames(object$fitted_values)
-  y <- if (uses_y && length(responses) > 0 && all(responses %in% colnames(newdata))) {
-    newdata[, responses, drop = FALSE]
-  }
+  seen <- intersect(responses, colnames(newdata))
+  y <- if (uses_y && length(seen) > 0) {
+    newdata[, match(responses, colnames(newdata)), drop = FALSE]
+  } else if (uses_y && length(responses) > 0) cwm_no_response(lapply(responses, as.name), NULL, type)
   cwm_new_rows(object, newdata[, object$design$cluster_columns, drop = FALSE],
                cbind(1, newdata[, columns, drop = FALSE]), y, rownames(newdata))
 }
 
+# The responses that `newdata` has, NA for the others; NULL when it has none.
 cwm_new_response <- function(object, newdata, type) {
   responses <- colnames(object$fitted_values)
   if (length(responses) == 0) return(NULL)
-  left <- object$design$formula[[2]]
-  there <- all(all.vars(left) %in% names(newdata))
-  if (!there) {
-    if (type != "density") return(NULL)
-    lacking <- setdiff(all.vars(left), names(newdata))[1]
-    abort_arg("predict", "newdata", "given with the response for type = \"density\"",
-              sprintf("no column '%s'", lacking))
-  }
-  y <- eval(left, newdata, environment(object$design$formula))
-  matrix(as.double(as.matrix(y)), nrow(newdata), dimnames = list(NULL, responses))
+  left <- cwm_response_call(object$design$design)
+  parts <- if (length(responses) > 1 && is.call(left) && identical(left[[1]], quote(cbind))) {
+    as.list(left)[-1]
+  } else list(left)
+  env <- environment(object$design$formula)
+  there <- vapply(parts, cwm_found, NA, newdata, env)
+  if (!any(there)) return(cwm_no_response(parts, newdata, type))
+  values <- lapply(which(there), function(i) cwm_response_value(parts[[i]], newdata, env))
+  if (length(parts) == 1) return(matrix(values[[1]], nrow(newdata), length(responses)))
+  out <- matrix(NA_real_, nrow(newdata), length(responses))
+  widths <- vapply(values, NCOL, 1L)
+  if (all(there) && sum(widths) == length(responses)) return(unname(do.call(cbind, values)))
+  out[, which(there)[widths == 1]] <- do.call(cbind, values[widths == 1])
+  out
 }
 
+# The response as data-dependent transformations of it were in the training data.
+cwm_response_call <- function(design) {
+  at <- attr(design$terms, "response")
+  (attr(design$terms, "predvars") %||% attr(design$terms, "variables"))[[at + 1]]
+}
+
+# Can `part` be evaluated for new rows? What it takes from the environment are parameters, unless
+# all of it comes from there.
+cwm_found <- function(part, newdata, env) {
+  names <- all.vars(part)
+  here <- names %in% names(newdata)
+  any(here) && all(here | vapply(names, exists, NA, envir = env))
+}
+
+cwm_no_response <- function(parts, newdata, type) {
+  if (type != "density") return(NULL)
+  wanted <- setdiff(unlist(lapply(parts, all.vars)), names(newdata))[1]
+  abort_arg("predict", "newdata", "given with the response for type = \"density\"",
+            sprintf("no column '%s'", wanted))
+}
+
+cwm_response_value <- function(part, newdata, env) {
+  value <- eval(part, newdata, env)
+  if (is.logical(value) && all(is.na(value))) value <- NA_real_ + value
+  if (!is.numeric(value)) {
+    abort_arg("predict", "newdata", sprintf("numeric in '%s'", deparse1(part)),
+              describe_value(value))
+  }
+  if (is.matrix(value)) value else as.double(value)
+}
+
+# The columns of an experiment that the fit uses; of the responses those that it has.
 cwm_se_newdata <- function(object, se) {
-  call <- object$call
-  value <- function(name) if (is.null(call[[name]])) NULL else eval(call[[name]], parent.frame(3))
-  cwm_se_frame(se, value("response"), value("covariates"), value("reduced"), value("dims") %||% 2,
-               value("assay"))$frame
+  parts <- object$experiment
+  if (is.null(parts)) {
+    abort("predict", "the fit was not made from an experiment; try colData as a data frame")
+  }
+  parts$response <- intersect(parts$response, c(names(se_cells(se)), rownames(se)))
+  do.call(cwm_se_frame, c(list(se), parts))$frame
 }
 
 cwm_predict_typed <- function(object, input, type, settings) {
@@ -207,7 +273,8 @@ cwm_predict_typed <- function(object, input, type, settings) {
                                                                 0.5 + settings$level / 2)),
                              responses),
     density = {
-      out <- run("density")[, if (m > 0) 1 else 2]
+      out <- stats::setNames(run("density")[, if (m > 0) 1 else 2], input$rows)
+      out[input$dark] <- NA # no response of the row is there to have a density
       if (settings$log) out else exp(out)
     },
     prob = cwm_name_clusters(run("prob")),
@@ -226,7 +293,9 @@ cwm_name_clusters <- function(prob) {
 }
 
 cwm_which_max <- function(prob) {
-  apply(prob, 1, function(row) if (anyNA(row)) NA_integer_ else which.max(row))
+  out <- max.col(prob, "first")
+  out[is.na(prob[, 1])] <- NA
+  out
 }
 
 cwm_intervals <- function(mean, quantiles, responses) {
@@ -253,7 +322,6 @@ cwm_plug_in <- function(estimate) {
 }
 
 # With `data`: responses for those covariates (columns sim_1, ...); without: whole data sets.
-#' @export
 simulate.cwm <- function(object, nsim = 1, seed = NULL, data = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
   with_seed(seed, {

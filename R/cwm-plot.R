@@ -1,6 +1,5 @@
 # Plots of a cwm fit.
 
-#' @export
 autoplot.cwm <- function(object, type = NULL, data = NULL, covariate = NULL, level = 0.9, ...) {
   types <- cwm_plot_types(object)
   type <- check_choice(type %||% types[1], types, "autoplot", "type")
@@ -21,6 +20,9 @@ cwm_plot_data <- function(fit, data) {
   if (is.null(data)) data <- training_data(fit, NULL, "autoplot", globalenv())
   if (is.matrix(data)) data <- as.data.frame(data)
   if (is_se(data)) data <- cwm_se_newdata(fit, data)
+  if (!is.data.frame(data)) {
+    abort_arg("autoplot", "data", "the data frame of the fit", describe_value(data))
+  }
   if (nrow(data) != fit$nobs) {
     abort_arg("autoplot", "data", sprintf("the %d rows of the fit", fit$nobs),
               sprintf("%d rows", nrow(data)))
@@ -55,59 +57,111 @@ cwm_plot_components <- function(fit) {
     theme_mixology()
 }
 
-# Two clustering covariates: rows and ellipses. One (or none) and a response: rows and lines.
-cwm_plot_clusters <- function(fit, data, covariate) {
-  x <- colnames(fit$estimate$means)
-  y <- colnames(fit$fitted_values)
-  shape <- as.data.frame(data)
-  shape$.cluster <- factor(fit$clusters, seq_len(fit$k))
-  if (length(x) >= 2 && is.null(covariate)) return(cwm_plot_ellipses(fit, shape, x[1:2]))
-  if (length(y) == 0) return(cwm_plot_histogram(fit, shape, x[1]))
-  covariate <- cwm_plot_covariate(fit, data, covariate)
-  shape$.y <- cwm_observed(fit)[, 1]
-  lines <- cwm_cluster_lines(fit, data, covariate)
-  ggplot2::ggplot(shape, ggplot2::aes(.data[[covariate]], .data$.y, colour = .data$.cluster)) +
-    ggplot2::geom_point(alpha = 0.6, na.rm = TRUE) +
-    ggplot2::geom_line(data = lines, linewidth = 1) +
-    cwm_colours(fit$k) +
-    ggplot2::labs(x = covariate, y = y[1], title = "Clusters and their regressions") +
-    theme_mixology()
+# Clustering covariates as the fit has them: columns that may be transformations of those of `data`.
+cwm_plot_points <- function(fit, data) {
+  x <- cwm_new_input(fit, data, "response")$x
+  y <- cwm_observed(fit)
+  list(x = x, y = y, cluster = factor(fit$clusters, seq_len(fit$k)))
 }
 
-cwm_plot_ellipses <- function(fit, shape, x) {
+# Two clustering covariates: a panel of rows and ellipses, and a panel per response of rows and
+# regression lines. One (or none) and a response: rows and lines. Nothing to draw against: a
+# histogram.
+cwm_plot_clusters <- function(fit, data, covariate) {
+  points <- cwm_plot_points(fit, data)
+  names <- colnames(points$x)
+  against <- cwm_plot_covariates(fit, data)
+  if (length(names) >= 2 && is.null(covariate)) return(cwm_plot_ellipses(fit, data, points))
+  if (is.null(points$y)) return(cwm_plot_histogram(fit, points$x[, 1], names[1], points$cluster))
+  if (length(against) == 0 && is.null(covariate)) {
+    return(cwm_plot_histogram(fit, points$y[, 1], colnames(points$y)[1], points$cluster))
+  }
+  covariate <- check_choice(covariate %||% against[1], against, "autoplot", "covariate")
+  panels <- cwm_response_panels(points, data[[covariate]])
+  lines <- cwm_cluster_lines(fit, data, covariate)
+  figure <- cwm_plot_panels(fit, panels, lines, NULL) + ggplot2::labs(x = covariate)
+  if (ncol(points$y) > 1) return(figure)
+  figure + ggplot2::labs(y = colnames(points$y)) + ggplot2::facet_null()
+}
+
+# One row per data row and response.
+cwm_response_panels <- function(points, at) {
+  y <- points$y
+  n <- nrow(y)
+  data.frame(at = rep(at, ncol(y)), value = as.vector(y), .cluster = rep(points$cluster, ncol(y)),
+             panel = rep(colnames(y) %||% character(), each = n))
+}
+
+cwm_plot_ellipses <- function(fit, data, points) {
+  x <- colnames(points$x)[1:2]
   rings <- do.call(rbind, lapply(seq_len(fit$k), function(k) {
     ring <- cwm_ellipse(fit$estimate$means[k, x], fit$estimate$covariances[x, x, k])
-    data.frame(a = ring[, 1], b = ring[, 2], .cluster = factor(k, seq_len(fit$k)))
+    data.frame(at = ring[, 1], value = ring[, 2], .cluster = factor(k, seq_len(fit$k)))
   }))
-  ggplot2::ggplot(shape, ggplot2::aes(.data[[x[1]]], .data[[x[2]]], colour = .data$.cluster)) +
-    ggplot2::geom_point(alpha = 0.6, na.rm = TRUE) +
-    ggplot2::geom_path(data = rings, ggplot2::aes(.data$a, .data$b), linewidth = 1) +
-    cwm_colours(fit$k) +
-    ggplot2::labs(title = "Clusters and the ellipses that hold 95% of each") +
-    theme_mixology()
+  rings$panel <- x[2]
+  panels <- data.frame(at = points$x[, 1], value = points$x[, 2], .cluster = points$cluster,
+                       panel = x[2])
+  lines <- NULL
+  if (!is.null(points$y) && x[1] %in% cwm_plot_covariates(fit, data)) {
+    panels <- rbind(panels, cwm_response_panels(points, points$x[, 1]))
+    lines <- cwm_cluster_lines(fit, data, x[1])
+  }
+  figure <- cwm_plot_panels(fit, panels, lines, rings) + ggplot2::labs(x = x[1])
+  if (is.null(lines)) figure + ggplot2::labs(y = x[2]) + ggplot2::facet_null() else figure
 }
 
-cwm_plot_histogram <- function(fit, shape, x) {
-  ggplot2::ggplot(shape, ggplot2::aes(.data[[x]], fill = .data$.cluster)) +
+# Rows, regression lines and ellipses; one panel per quantity on the vertical axis.
+cwm_plot_panels <- function(fit, panels, lines, rings) {
+  order <- unique(panels$panel)
+  panels$panel <- factor(panels$panel, order)
+  figure <- ggplot2::ggplot(panels, ggplot2::aes(.data$at, .data$value,
+                                                 colour = .data$.cluster)) +
+    ggplot2::geom_point(alpha = 0.6, na.rm = TRUE)
+  if (!is.null(rings)) {
+    rings$panel <- factor(rings$panel, order)
+    figure <- figure + ggplot2::geom_path(data = rings, linewidth = 1)
+  }
+  if (!is.null(lines)) {
+    lines$panel <- factor(lines$panel, order)
+    figure <- figure + ggplot2::geom_line(data = lines, linewidth = 1)
+  }
+  what <- c(if (!is.null(rings)) "95% ellipses", if (!is.null(lines)) "regressions")
+  figure + ggplot2::facet_wrap("panel", scales = "free_y", strip.position = "left") +
+    cwm_colours(fit$k) + theme_mixology() + ggplot2::theme(strip.placement = "outside") +
+    ggplot2::labs(y = NULL, title = paste("Clusters and their", paste(what, collapse = " and ")))
+}
+
+cwm_plot_histogram <- function(fit, values, name, cluster) {
+  ggplot2::ggplot(data.frame(value = values, .cluster = cluster),
+                  ggplot2::aes(.data$value, fill = .data$.cluster)) +
     ggplot2::geom_histogram(bins = 40, na.rm = TRUE) +
     ggplot2::scale_fill_manual(values = palette_of(fit$k), name = "cluster") +
-    ggplot2::labs(title = "Clusters") + theme_mixology()
+    ggplot2::labs(x = name, title = "Clusters") + theme_mixology()
 }
 
 # The responses of the training data, put together again.
-cwm_observed <- function(fit) fit$fitted_values + fit$residual_values
+cwm_observed <- function(fit) {
+  if (!is.null(fit$fitted_values)) fit$fitted_values + fit$residual_values
+}
 
-cwm_plot_covariate <- function(fit, data, covariate) {
-  known <- intersect(c(colnames(fit$estimate$means), all.vars(fit$design$formula[[3]]),
-                       fit$design$columns), names(data)[vapply(data, is.numeric, NA)])
-  if (length(known) == 0) abort("autoplot", "the model has no numeric covariate to draw against")
-  check_choice(covariate %||% known[1], known, "autoplot", "covariate")
+# Columns of the data that a regression or a cluster can be drawn against.
+cwm_plot_covariates <- function(fit, data) {
+  right <- if (!is.null(fit$design$formula)) all.vars(fit$design$formula[[3]])
+  known <- intersect(c(colnames(fit$estimate$means), right, fit$design$columns), names(data))
+  known[vapply(known, function(name) is.numeric(data[[name]]) && is.null(dim(data[[name]])), NA)]
 }
 
 # A grid along one covariate; the others at their mean or their first level.
 cwm_grid <- function(fit, data, covariate, rows = seq_len(nrow(data)), points = 120) {
-  centre <- lapply(data, function(v) if (is.numeric(v)) mean(v[rows], na.rm = TRUE) else v[rows][1])
-  grid <- as.data.frame(centre, optional = TRUE)[rep(1, points), , drop = FALSE]
+  grid <- data[rep(rows[1], points), , drop = FALSE]
+  for (name in names(data)) {
+    v <- data[[name]]
+    if (!is.numeric(v)) next
+    centre <- colMeans(as.matrix(v)[rows, , drop = FALSE], na.rm = TRUE)
+    grid[[name]] <- if (is.matrix(v)) {
+      matrix(centre, points, ncol(v), TRUE, list(NULL, colnames(v)))
+    } else centre
+  }
   grid[[covariate]] <- seq(min(data[[covariate]][rows], na.rm = TRUE),
                            max(data[[covariate]][rows], na.rm = TRUE), length.out = points)
   grid
@@ -118,27 +172,33 @@ cwm_cluster_lines <- function(fit, data, covariate) {
     rows <- which(fit$clusters == k)
     if (length(rows) < 2) return(NULL)
     grid <- cwm_grid(fit, data, covariate, rows)
-    w <- cwm_new_input(fit, grid, "response")$w
-    out <- data.frame(grid[[covariate]], .y = (w %*% fit$estimate$coefficients[[k]])[, 1],
-                      .cluster = factor(k, seq_len(fit$k)))
-    stats::setNames(out, c(covariate, ".y", ".cluster"))
+    y <- cwm_new_input(fit, grid, "response")$w %*% fit$estimate$coefficients[[k]]
+    data.frame(at = rep(grid[[covariate]], ncol(y)), value = as.vector(y),
+               .cluster = factor(k, seq_len(fit$k)), panel = rep(colnames(y), each = nrow(y)))
   }))
 }
 
 cwm_plot_bands <- function(fit, data, covariate, level) {
-  covariate <- cwm_plot_covariate(fit, data, covariate)
+  known <- cwm_plot_covariates(fit, data)
+  if (length(known) == 0) abort("autoplot", "the model has no numeric covariate to draw against")
+  covariate <- check_choice(covariate %||% known[1], known, "autoplot", "covariate")
   grid <- cwm_grid(fit, data, covariate)
-  band <- predict(fit, grid, type = "interval", level = level)
-  if (is.list(band)) band <- band[[1]]
-  band <- data.frame(at = grid[[covariate]], band)
-  points <- data.frame(at = data[[covariate]], y = cwm_observed(fit)[, 1],
-                       .cluster = factor(fit$clusters, seq_len(fit$k)))
+  bands <- predict(fit, grid, type = "interval", level = level)
+  y <- cwm_observed(fit)
+  if (!is.list(bands)) bands <- stats::setNames(list(bands), colnames(y))
+  band <- do.call(rbind, lapply(names(bands), function(name) {
+    data.frame(at = grid[[covariate]], unname(bands[[name]]), panel = name)
+  }))
+  names(band)[2:4] <- c("fit", "lwr", "upr")
+  points <- cwm_response_panels(list(y = y, cluster = factor(fit$clusters, seq_len(fit$k))),
+                                data[[covariate]])
   ggplot2::ggplot(band, ggplot2::aes(.data$at)) +
     ggplot2::geom_ribbon(ggplot2::aes(ymin = .data$lwr, ymax = .data$upr), alpha = 0.2) +
-    ggplot2::geom_point(data = points, ggplot2::aes(y = .data$y, colour = .data$.cluster),
+    ggplot2::geom_point(data = points, ggplot2::aes(y = .data$value, colour = .data$.cluster),
                         alpha = 0.6, na.rm = TRUE) +
     ggplot2::geom_line(ggplot2::aes(y = .data$fit), linewidth = 1) + cwm_colours(fit$k) +
-    ggplot2::labs(x = covariate, y = colnames(fit$fitted_values)[1],
+    ggplot2::facet_wrap("panel", scales = "free_y", strip.position = "left") +
+    ggplot2::labs(x = covariate, y = NULL,
                   title = sprintf("Predictive mean and %g%% interval", 100 * level)) +
     theme_mixology()
 }

@@ -42,7 +42,7 @@ cwm_prior <- function(weights = c("dirichlet", "stick_breaking"), concentration 
                       coefficient_precision = NULL, noise_df = NULL, noise_scale = NULL) {
   fun <- "cwm_prior"
   positive <- function(x, arg) {
-    if (is.null(x)) NULL else check_number(x, fun, arg, 0, open = TRUE)
+    if (!is.null(x)) check_number(x, fun, arg, 0, .Machine$double.xmax, open = TRUE)
   }
   out <- list(
     weights = check_choice(weights, c("dirichlet", "stick_breaking"), fun, "weights"),
@@ -120,8 +120,9 @@ cwm_prior_square <- function(a, size, arg) {
   if (size == 0) return(matrix(0, 0, 0))
   if (is.numeric(a) && length(a) == 1) a <- diag(as.double(a), size)
   if (!is.numeric(a) || !is.matrix(a) || any(dim(a) != size) || !all(is.finite(a)) ||
+        !isSymmetric(unname(a), tol = 1e-8) ||
         min(eigen(a, symmetric = TRUE, only.values = TRUE)$values) <= 0) {
-    abort_arg("cwm_prior", arg, sprintf("a positive definite %d x %d matrix", size, size),
+    abort_arg("cwm_prior", arg, sprintf("a symmetric positive definite %d x %d matrix", size, size),
               describe_value(a))
   }
   unname(a)

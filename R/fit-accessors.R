@@ -84,11 +84,18 @@ formula.mixology_fit <- function(x, ...) {
 
 #' @export
 confint.mixology_fit <- function(object, parm, level = 0.95, ...) {
+  level <- check_number(level, "confint", "level", 0, 1, open = TRUE)
   table <- tidy(object, conf.int = TRUE, conf.level = level)
   out <- as.matrix(table[c("conf.low", "conf.high")])
   tail <- (1 - level) / 2
   dimnames(out) <- list(parameter_names(table), paste(format(100 * c(tail, 1 - tail)), "%"))
-  if (missing(parm)) out else out[parm, , drop = FALSE]
+  if (missing(parm)) return(out)
+  known <- if (is.character(parm)) parm %in% rownames(out) else parm %in% seq_len(nrow(out))
+  if (!is.logical(parm) && !all(known | parm < 0)) {
+    abort_arg("confint", "parm", "names or positions of parameters", describe_value(parm[!known][1]),
+              closest_name(parm[!known][1], rownames(out)))
+  }
+  out[parm, , drop = FALSE]
 }
 
 # One name per row of a parameter table, such as "mean[1]".

@@ -29,12 +29,22 @@ resume <- function(fit, iterations, data = NULL, ...) UseMethod("resume")
 
 #' @export
 resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
+  if (missing(iterations)) abort("resume", "'iterations' must be given; try resume(fit, 100)")
   iterations <- check_count(iterations, "resume", "iterations")
   if (is.null(fit$call)) {
     abort("resume", "the fit was called with its data written out; try naming them first")
   }
   call <- utils::modifyList(as.list(fit$call), list(...))
-  if (!is.null(data)) call[[data_argument(fit)]] <- data
+  at <- data_argument(fit)
+  if (!is.null(data)) call[[at]] <- data
+  found <- tryCatch({
+    eval(call[[at]], parent.frame())
+    TRUE
+  }, error = function(e) FALSE)
+  if (!found) {
+    abort_arg("resume", "data", "the data of the fit, which keeps no copy of them",
+              sprintf("no %s here", deparse1(call[[at]])), "resume(fit, iterations, data = )")
+  }
   call$control <- resume_control(fit, iterations)
   call$seed <- fit$control$seed
   call$method <- fit$method
@@ -45,7 +55,18 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
     abort("resume", "the data are not those of the fit; try resume(fit, iterations, data = )")
   }
   out$call <- fit$call
+  out$candidates <- resumed_candidates(fit$candidates, out)
   same_units(out, fit)
+}
+
+# The table of the choice that the fit came out of, with what is known of it by now.
+resumed_candidates <- function(candidates, fit) {
+  at <- which(candidates$selected)
+  if (length(at) != 1) return(fit$candidates)
+  row <- glance_row(fit)
+  shared <- intersect(names(row), names(candidates))
+  candidates[at, shared] <- row[shared]
+  candidates
 }
 
 # The settings of the fit, with the number of sweeps and the fit itself as where to start from.

@@ -26,10 +26,16 @@
 #'   is (not inside a spline or an interaction) or not at all.
 #' * Eigenvalues of every covariance are at least 1e-10 times the pooled variance (a standard
 #'   deviation of 1e-5 of the pooled one). The likelihood stays bounded: a regression without noise
-#'   fits and reports that floor. A solution in which a component has shrunk onto a point or a
-#'   plane is taken only when no start leads elsewhere, with a warning.
-#' * A coefficient that a cluster's rows do not determine (a factor level absent from it) takes the
-#'   value of the regression over all rows; its standard error is `NA`.
+#'   fits and reports that floor. A solution in which a component has shrunk onto a point, a
+#'   plane, or a few rows that lie on a line of its regression is degenerate: its likelihood says
+#'   nothing. It is taken only when no start leads elsewhere, passed over in a choice of `k` and
+#'   `covariance` (column `degenerate` of `glance(fit, all = TRUE)`), and named in a warning and by
+#'   `print()`. A regression without noise is believed when it fits more than twice as many distinct
+#'   rows as it has parameters and all but a tenth of the rows of the data are fitted so, or ten
+#'   times as many, most of them different from each other.
+#' * A coefficient that no row of a cluster determines (a factor level absent from it altogether)
+#'   takes the value of the regression over all rows; its standard error is `NA`. A thousandth of a
+#'   row determines it, badly: look at the standard error.
 #' * A fifth of the rows or more being one and the same row gives a warning.
 #' * Constant or linearly dependent columns, `k` above the number of distinct rows, and fewer than
 #'   `k (D + 1)` rows are errors.
@@ -44,15 +50,15 @@
 #' distribution function (a matrix `fit, lwr, upr` as from `predict.lm`; for several responses a
 #' list of them), never a normal approximation; `"density"` `p(y | x)` at the response in `newdata`
 #' (`p(x)` for a model without response; `log = TRUE` for logarithms); `"cluster"` and `"prob"`
-#' given the covariates and whatever responses `newdata` has; `"draws"` `draws` values of
+#' given the covariates and whatever responses `newdata` has, each by itself; `"draws"` `draws` values of
 #' `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit averages
-#' over its draws (200 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
+#' over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
 #' `fitted()` is `type = "response"` on the training data.
 #'
 #' @section Plots:
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
-#' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and
-#' where there is a response its regression lines; `"bands"` (needs `data`) the predictive mean and
+#' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and a panel per response
+#' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive mean and
 #' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
 #' share a cluster (Gibbs); `"trace"`.
 #'
@@ -74,9 +80,10 @@
 #' @param na_x `"fail"` or `"marginalise"`; see below.
 #' @param std_errors Compute standard errors (EM)? They cost about as much as ten sweeps or more
 #'   where there are many parameters.
-#' @param control [em_control()], [vb_control()] or [gibbs_control()]. `start` takes cluster labels
-#'   (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights, means, covariances,
-#'   coefficients, noise` as in `fit$estimate`.
+#' @param control [em_control()], where each of several restarts begins from four partitions when
+#'   there are at most 10,000 rows (fewer up to 40,000); [vb_control()] or [gibbs_control()].
+#'   `start` takes cluster labels (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights,
+#'   means, covariances, coefficients, noise` as in `fit$estimate`.
 #' @param seed Whole number; default drawn from R's generator, so that `set.seed()` governs.
 #' @param threads Threads; results do not depend on them. Default 2; see `?control`.
 #' @param verbose Show progress? Default in interactive use.
@@ -138,7 +145,7 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
-  check_no_dots(list(...), "cwm", names(formals()))
+  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
   input <- cwm_formula_input(formula, data, cluster, na_x)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
@@ -155,7 +162,7 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
-  check_no_dots(list(...), "cwm", names(formals()))
+  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
   input <- cwm_matrix_input(formula, y, cluster, na_x)
   input$info <- c(describe_data(formula), list(argument = "formula"))
   if (missing(k)) k <- cwm_default_k(method, input)
@@ -167,11 +174,14 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
 #' @rdname cwm
 #' @export
 cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL, reduced = NULL,
-                                     dims = 2, assay = NULL, ...) {
-  data <- cwm_se_frame(formula, response, covariates, reduced, dims, assay)
-  fit <- cwm(data$formula, data$frame, cluster = data$cluster, ...)
+                                     dims = 2, assay = NULL, cluster = NULL, ...) {
+  parts <- list(response = response, covariates = covariates, reduced = reduced, dims = dims,
+                assay = assay)
+  data <- do.call(cwm_se_frame, c(list(formula), parts))
+  fit <- cwm(data$formula, data$frame, cluster = cluster %||% data$cluster, ...)
   fit$call <- small_call(match.call(), "cwm")
   fit$data_info <- c(describe_data(formula), list(argument = "formula"))
+  fit$experiment <- parts
   fit
 }
 
@@ -226,6 +236,7 @@ cwm_choose <- function(input, spec, call) {
   quick$std_errors <- FALSE
   one <- function(i) cwm_one(input, quick, call, grid$k[i], grid$covariance[i])
   fits <- map_items(seq_len(nrow(grid)), one, spec$BPPARAM)
+  if (spec$method == "em") fits <- cwm_never_worse(fits, grid, input, quick, call)
   table <- do.call(rbind, lapply(fits, glance_row))
   table$covariance <- grid$covariance
   table$k_max <- if (spec$method == "vb") grid$k
@@ -236,6 +247,38 @@ cwm_choose <- function(input, spec, call) {
   if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
   fit$candidates <- table
   fit
+}
+
+# Another cluster cannot lower the maximum. Where it seems to, the starts missed it: those that split
+# a cluster of the smaller fit do not.
+cwm_never_worse <- function(fits, grid, input, spec, call) {
+  key <- paste(grid$k, grid$covariance)
+  for (i in order(grid$k)) {
+    before <- match(paste(grid$k[i] - 1, grid$covariance[i]), key)
+    smaller <- if (!is.na(before)) fits[[before]]
+    if (is.null(smaller) || smaller$degenerate || fits[[i]]$log_lik >= smaller$log_lik) next
+    for (labels in cwm_splits(smaller, input)) {
+      spec$start <- list(labels = labels)
+      trial <- cwm_one(input, spec, call, grid$k[i], grid$covariance[i])
+      better <- trial$log_lik > fits[[i]]$log_lik || fits[[i]]$degenerate
+      if (!trial$degenerate && better) fits[[i]] <- trial
+    }
+  }
+  fits
+}
+
+# Each cluster cut in two where its rows spread most.
+cwm_splits <- function(fit, input) {
+  points <- scale(cbind(input$x, fit$residual_values))
+  points[is.na(points)] <- 0
+  lapply(which(tabulate(fit$clusters, fit$k) > 1), function(j) {
+    rows <- which(fit$clusters == j)
+    own <- scale(points[rows, , drop = FALSE], scale = FALSE)
+    along <- own %*% svd(crossprod(own), nv = 1)$v
+    labels <- unname(fit$clusters)
+    labels[rows[along > stats::median(along)]] <- fit$k + 1L
+    labels
+  })
 }
 
 # One fit by any engine.
@@ -289,7 +332,9 @@ cwm_new <- function(raw, input, spec, call, k, covariance) {
     k = length(order), covariance = covariance, noise = spec$noise, log_lik = raw$log_lik,
     clusters = stats::setNames(max.col(resp, "first"), input$rows), responsibilities = resp,
     posterior = raw$posterior, prior = spec$prior, starts = raw$starts, design = input$slim,
-    degenerate = raw$degenerate, deficient = raw$deficient[order], order = order,
+    degenerate = any(raw$degenerate), deficient = raw$deficient[order], order = order,
+    floor = lapply(list(degenerate = raw$degenerate, noise = raw$at_floor),
+                   function(flags) which(as.logical(flags[order]))),
     candidates_k = k, std_errors = spec$std_errors,
     state = raw$gibbs_state %||%
       list(state = raw$state, memory = raw$memory, iteration = trace$iterations))
@@ -385,16 +430,20 @@ cwm_gate <- function(fit, input, spec) {
 }
 
 cwm_warn_degenerate <- function(fit) {
-  if (!isTRUE(fit$degenerate)) return(invisible(fit))
-  warning("cwm: a cluster rests on identical rows, on a plane, or on too few rows for a ",
-          "covariance of its own, and is held at the floor of its eigenvalues; try fewer clusters ",
-          "or covariance = \"EEE\" or \"EII\"", call. = FALSE)
+  line <- cwm_floor_line(fit)[1]
+  if (isTRUE(fit$degenerate)) {
+    warning("cwm: ", line, "; try fewer clusters, noise = \"equal\", or covariance = \"EEE\" or ",
+            "\"EII\"", call. = FALSE)
+  }
+  invisible(fit)
 }
 
 describe_fit.cwm <- function(fit) {
   m <- ncol(fit$fitted_values %||% matrix(0, 0, 0))
   d <- ncol(fit$estimate$means)
-  data <- sprintf("%d rows; %s; %s", fit$nobs,
+  lacking <- if (m > 0) sum(rowSums(is.na(fit$residual_values)) > 0) else 0
+  data <- sprintf("%d rows%s; %s; %s", fit$nobs,
+                  if (lacking > 0) sprintf(" (%d without all responses)", lacking) else "",
                   if (d > 0) sprintf("%d clustering covariate%s (%s)", d, plural(d),
                                      toString(colnames(fit$estimate$means))) else
                     "no clustering covariates (a mixture of regressions)",
@@ -418,8 +467,17 @@ cwm_choice_line <- function(fit) {
   }
 }
 
+# In words: components that a few rows have caught, and regressions without noise that are believed.
 cwm_floor_line <- function(fit) {
-  if (isTRUE(fit$degenerate)) "a cluster is held at the floor of its eigenvalues: do not trust it"
+  bad <- fit$floor$degenerate
+  exact <- setdiff(fit$floor$noise, bad)
+  named <- function(at) paste(if (length(at) == 1) "cluster" else "clusters", toString(at))
+  c(if (length(bad) > 0) {
+    paste(named(bad), "at the floor of the variances: identical rows, a plane, rows that happen to",
+          "lie on a line, or too few rows; do not trust it")
+  }, if (length(exact) > 0) {
+    paste0("no noise is left in ", named(exact), ": the responses follow the regression exactly")
+  })
 }
 
 # ---- registration -----------------------------------------------------------

@@ -40,6 +40,16 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// cwm_invert
+Rcpp::NumericMatrix cwm_invert(Rcpp::NumericMatrix a);
+RcppExport SEXP _mixology_cwm_invert(SEXP aSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type a(aSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_invert(a));
+    return rcpp_result_gen;
+END_RCPP
+}
 // cwm_fit_vb
 Rcpp::List cwm_fit_vb(Rcpp::List input, int k, Rcpp::List control, double seed, int threads, Rcpp::List settings);
 RcppExport SEXP _mixology_cwm_fit_vb(SEXP inputSEXP, SEXP kSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP settingsSEXP) {
@@ -351,6 +361,7 @@ END_RCPP
 static const R_CallMethodDef CallEntries[] = {
     {"_mixology_cwm_fit_em", (DL_FUNC) &_mixology_cwm_fit_em, 7},
     {"_mixology_cwm_information", (DL_FUNC) &_mixology_cwm_information, 4},
+    {"_mixology_cwm_invert", (DL_FUNC) &_mixology_cwm_invert, 1},
     {"_mixology_cwm_fit_vb", (DL_FUNC) &_mixology_cwm_fit_vb, 6},
     {"_mixology_cwm_pivot", (DL_FUNC) &_mixology_cwm_pivot, 5},
     {"_mixology_cwm_fit_gibbs", (DL_FUNC) &_mixology_cwm_fit_gibbs, 7},

@@ -37,7 +37,7 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
       Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
       Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
-      Rcpp::Named("degenerate") = model.degenerate(state),
+      Rcpp::Named("degenerate") = Rcpp::wrap(model.degenerate_components(state)),
       Rcpp::Named("deficient") = Rcpp::wrap(state.deficient),
       Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)));
 }
@@ -57,4 +57,12 @@ Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int thread
                             Rcpp::Named("to_user") = cwm::to_matrix(information.to_user()),
                             Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)),
                             Rcpp::Named("deficient") = Rcpp::wrap(state.deficient));
+}
+
+// The inverse of a positive definite matrix; 0 x 0 for one that is not.
+// [[Rcpp::export(rng = false)]]
+Rcpp::NumericMatrix cwm_invert(Rcpp::NumericMatrix a) {
+  const Eigen::LLT<MatrixXd> llt(cwm::as_map(a));
+  if (llt.info() != Eigen::Success) return Rcpp::NumericMatrix(0, 0);
+  return cwm::to_matrix(llt.solve(MatrixXd::Identity(a.nrow(), a.nrow())));
 }

@@ -67,6 +67,8 @@ Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
   const auto xs = cwm::as_map(x), ws = cwm::as_map(w), ys = cwm::as_map(y);
   const int m = Rcpp::as<Rcpp::NumericMatrix>(mixture["noise"]).nrow();
   const std::vector<double> p(levels.begin(), levels.end());
+  std::vector<std::vector<double>> standard;
+  for (double level : p) standard.push_back(predictive.standard_quantiles(level));
   const int width = answer_width(type, predictive.clusters(), m, draws, static_cast<int>(p.size()));
   Rcpp::NumericMatrix out(x.nrow(), width);
   Eigen::Map<MatrixXd> answer(out.begin(), x.nrow(), width);
@@ -92,7 +94,7 @@ Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
         const cwm::Univariate mixture_of_row = predictive.response(probability, wi, j);
         for (std::size_t l = 0; l < p.size(); ++l) {
           answer(i, j * static_cast<Index>(p.size()) + static_cast<Index>(l)) =
-              mixture_of_row.quantile(p[l]);
+              mixture_of_row.quantile(p[l], standard[l]);
         }
       }
     } else {

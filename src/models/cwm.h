@@ -13,6 +13,7 @@
 // 9.2 (EM) and 10.2 (variational).
 //
 //   cwm/data.h        rows, coordinates, missing values        cwm/covariance.h   families, floor
+//   cwm/floor.h       components that fit their rows exactly
 //   cwm/kernel.h      a component as a quadratic form          cwm/local.h        E step
 //   cwm/starts.h      starting partitions                      cwm/em.h           EM
 //   cwm/report.h      estimates in the user's units            cwm/information.h  standard errors

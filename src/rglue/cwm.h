@@ -69,6 +69,12 @@ inline Prior read_prior(const Rcpp::List& list) {
   return out;
 }
 
+// Short runs of small data cost next to nothing, and likelihoods have many maxima: EM then begins
+// each restart from several partitions.
+inline int partitions_per_restart(Index n) {
+  return static_cast<int>(std::max<Index>(1, std::min<Index>(4, 40000 / std::max<Index>(n, 1))));
+}
+
 // One state per start: given labels, or the model's own partitions.
 template <class Model>
 std::vector<typename Model::State> make_starts(const Model& model, const Rcpp::List& input,
@@ -78,6 +84,9 @@ std::vector<typename Model::State> make_starts(const Model& model, const Rcpp::L
     const Rcpp::IntegerVector labels = input["labels"];
     out.push_back(model.from_labels(read_labels(labels, model.data())));
     return out;
+  }
+  if (std::is_same<Model, Em>::value && restarts > 1) {
+    restarts *= partitions_per_restart(model.data().n());
   }
   if (model.k() == 1) restarts = 1;
   for (int s = 0; s < restarts; ++s) {

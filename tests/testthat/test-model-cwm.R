@@ -321,7 +321,6 @@ test_that("bad input is named", {
   expect_error(cwm(y ~ x1, d, k = 2, prior = cwm_prior()), "'prior' must be NULL")
   expect_error(cwm(y ~ x1, d, k = 2, kk = 3), "unknown argument 'kk'")
   expect_error(cwm(~ 1, d, k = 2), "'formula' must be with a response, or 'cluster'")
-  expect_error(cwm(y ~ 0, d, cluster = ~ x1, k = 2), "'formula' must be with an intercept")
   expect_s3_class(cwm(y ~ 1, d, k = 2, seed = 1), "cwm")
   d$double <- 2 * d$y
   expect_error(cwm(cbind(y, double) ~ x1, d, k = 2), "linearly independent responses")

@@ -123,7 +123,7 @@ inline MatrixXd reorder(const Ref<const MatrixXd>& a, const std::vector<Index>& 
 // Each linear regression on the rows that have the response.
 inline MatrixXd pooled_regression(const Data& data) {
   MatrixXd out(data.r(), data.m());
-  for (Index j = 0; j < data.m(); ++j) {
+  for (Index j = 0; j < data.m() && data.r() > 0; ++j) {
     MatrixXd cross = MatrixXd::Zero(data.r(), data.r());
     VectorXd right = VectorXd::Zero(data.r());
     for (const Pattern& p : data.patterns) {
@@ -188,6 +188,11 @@ inline Data make_data(const Ref<const MatrixXd>& x, const Ref<const MatrixXd>& w
   out.pooled = detail::pooled_regression(out);
   for (const Pattern& p : out.patterns) out.jacobian += double(p.rows.size()) * out.log_jacobian(p);
   return out;
+}
+
+// Coefficients of w as those of w~.
+inline MatrixXd in_basis(const Data& data, const MatrixXd& coef) {
+  return data.r() > 0 ? MatrixXd(data.basis.partialPivLu().solve(coef)) : coef;
 }
 
 }  // namespace cwm

@@ -3,6 +3,7 @@
 
 #include "core/archive.h"
 #include "models/cwm/covariance.h"
+#include "models/cwm/floor.h"
 #include "models/cwm/local.h"
 
 namespace mixology {
@@ -106,19 +107,23 @@ class Em {
     return state;
   }
 
-  // A component that rests on too few rows to have a covariance of its own, or that has shrunk
-  // onto a lower dimension: its likelihood says nothing.
-  bool degenerate(const State& state) const {
+  // Components that rest on too few rows to have a covariance of their own, or that have shrunk onto
+  // a lower dimension or onto rows on a line: their likelihood says nothing.
+  std::vector<bool> degenerate_components(const State& state) const {
+    std::vector<bool> out, noiseless;
     for (int k = 0; k < k_; ++k) {
       const auto slot = static_cast<std::size_t>(k);
-      if (state.rows[k] < 1.0) return true;
-      if (state.spread[slot].at_floor) return true;
-      if (state.noise[slot].at_floor &&
-          state.rows_y[k] < static_cast<double>(data_.r() + data_.m() + 1)) {
-        return true;
-      }
+      out.push_back(state.rows[k] < 1.0 || state.spread[slot].at_floor);
+      noiseless.push_back(data_.m() > 0 && state.noise[slot].at_floor);
     }
-    return false;
+    if (std::find(noiseless.begin(), noiseless.end(), true) == noiseless.end()) return out;
+    const std::vector<bool> spurious = spurious_regressions(data_, state.kernel, noiseless);
+    for (std::size_t k = 0; k < out.size(); ++k) out[k] = out[k] || spurious[k];
+    return out;
+  }
+  bool degenerate(const State& state) const {
+    const std::vector<bool> all = degenerate_components(state);
+    return std::find(all.begin(), all.end(), true) != all.end();
   }
 
   // Log weights, means, log-Cholesky factors, coefficients; shared matrices once.

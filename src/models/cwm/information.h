@@ -182,10 +182,11 @@ class Information {
     const MatrixXd cov_d = completion.to_x * completion.cov * completion.to_x.transpose();
     const MatrixXd cov_we = completion.to_w * completion.cov * completion.to_y.transpose();
     const MatrixXd cov_ee = completion.to_y * completion.cov * completion.to_y.transpose();
-    VectorXd d, e, w, u;
+    Filled filled = open_rows(data_, kernel, completion, p, first, size);
+    completion.complete(filled);
     for (Index i = 0; i < size; ++i) {
-      start_completion(data_, kernel, completion, p, first + i, d, e, w);
-      completion.complete(d, e, w, u);
+      const VectorXd d = filled.d.col(i), w = filled.w.col(i);
+      const VectorXd e = p.has_y ? VectorXd(filled.e.col(i)) : VectorXd();
       const MatrixXd we = p.has_y ? MatrixXd(w * e.transpose() + cov_we) : MatrixXd();
       const MatrixXd ee = p.has_y ? MatrixXd(e * e.transpose() + cov_ee) : MatrixXd();
       scores.row(i) = score(k, d, d * d.transpose() + cov_d, p.has_y, we, ee).transpose();

@@ -58,6 +58,11 @@ struct Stats {
   }
 };
 
+// Rows of a pattern under one component, one a column.
+struct Filled {
+  MatrixXd d, e, w;  // e without rows where no response is seen
+};
+
 // The missing values of a pattern under one component: u = (x_missing - mean, residual of
 // y_missing) is Gaussian given what is seen, with a precision that the rows share.
 //   d = d0 + to_x u,  e = e0 + to_y u,  w = w0 + to_w u
@@ -111,34 +116,37 @@ struct Completion {
     gain_w = pw.size() > 0 ? MatrixXd(-cov * to_w.transpose() * pw) : MatrixXd::Zero(u, data.r());
   }
 
-  // Completes d, e, w in place (the mode of u) and returns the score.
-  double complete(VectorXd& d, VectorXd& e, VectorXd& w, VectorXd& u) const {
-    double q = d.dot(px * d);
-    if (e.size() > 0) q += e.dot(py * e);
-    if (pw.size() > 0) q += w.dot(pw * w);
-    u = gain_d * d + gain_w * w;
-    if (e.size() > 0) u += gain_e * e;
-    q -= u.dot(precision * u);
-    shift(u, d, e, w);
-    return constant - 0.5 * q;
+  // Completes the rows in place (the mode of u) and returns their scores.
+  VectorXd complete(Filled& f) const {
+    Eigen::RowVectorXd q = f.d.cwiseProduct(px * f.d).colwise().sum();
+    MatrixXd u = gain_d * f.d + gain_w * f.w;
+    if (f.e.rows() > 0) {
+      q += f.e.cwiseProduct(py * f.e).colwise().sum();
+      u += gain_e * f.e;
+    }
+    if (pw.size() > 0) q += f.w.cwiseProduct(pw * f.w).colwise().sum();
+    q -= u.cwiseProduct(precision * u).colwise().sum();
+    shift(u, f);
+    return constant - 0.5 * q.transpose().array();
   }
-  void shift(const VectorXd& u, VectorXd& d, VectorXd& e, VectorXd& w) const {
-    d += to_x * u;
-    if (e.size() > 0) e += to_y * u;
-    w += to_w * u;
+  void shift(const MatrixXd& u, Filled& f) const {
+    f.d += to_x * u;
+    if (f.e.rows() > 0) f.e += to_y * u;
+    f.w += to_w * u;
   }
 };
 
-// d, e, w of a row with its gaps at zero: what Completion::complete() starts from.
-inline void start_completion(const Data& data, const Kernel& kernel, const Completion& completion,
-                             const Pattern& p, Index row, VectorXd& d, VectorXd& e, VectorXd& w) {
-  d = data.x.row(row).transpose() - kernel.mean;
-  for (int j : p.x_missing) d[j] = 0.0;
-  w = data.w.row(row).transpose() + completion.w_shift;
-  e.resize(0);
-  if (!p.has_y) return;
-  e = data.y.row(row).transpose() - kernel.coef.transpose() * w;
-  for (int j : p.y_missing) e[j] = 0.0;
+// Rows with their gaps at zero: what Completion::complete() starts from.
+inline Filled open_rows(const Data& data, const Kernel& kernel, const Completion& completion,
+                        const Pattern& p, Index first, Index size) {
+  Filled out;
+  out.d = data.x.middleRows(first, size).transpose().colwise() - kernel.mean;
+  for (int j : p.x_missing) out.d.row(j).setZero();
+  out.w = data.w.middleRows(first, size).transpose().colwise() + completion.w_shift;
+  if (!p.has_y) return out;
+  out.e = data.y.middleRows(first, size).transpose() - kernel.coef.transpose() * out.w;
+  for (int j : p.y_missing) out.e.row(j).setZero();
+  return out;
 }
 
 }  // namespace cwm

@@ -206,50 +206,42 @@ class LocalPass {
     for (int i = 0; i < kBlock; ++i) stats_.rows_y[slot] += weight[i];
   }
 
-  // Rows that lack values: one by one, completed under each component in turn.
+  // Rows that lack values, completed under each component in turn.
   void patterned_block(const Pattern& p, Index first, int size) {
-    VectorXd d, e, w, u;
+    filled_.resize(static_cast<std::size_t>(k_));
     scores_.setZero();
-    for (int i = 0; i < size; ++i) {
-      for (int k = 0; k < k_; ++k) {
-        start_row(p, first + i, k, d, e, w);
-        scores_(i, k) = completions_[static_cast<std::size_t>(k)].complete(d, e, w, u);
-      }
+    for (int k = 0; k < k_; ++k) {
+      const auto slot = static_cast<std::size_t>(k);
+      Filled& f = filled_[slot];
+      f = open_rows(data_, kernels_[slot], completions_[slot], p, first, size);
+      scores_.col(k).head(size) = completions_[slot].complete(f);
     }
     stats_.total += rule_(scores_, first, size);
     for (int k = 0; k < k_; ++k) {
       const auto slot = static_cast<std::size_t>(k);
-      Completion& completion = completions_[slot];
-      for (int i = 0; i < size; ++i) {
-        const double weight = scores_(i, k);
-        if (weight == 0.0) continue;
-        start_row(p, first + i, k, d, e, w);
-        completion.complete(d, e, w, u);
-        if constexpr (Rule::draws) {
-          u = completion.cov_factor * rule_.rng.normal_vector(u.size());
-          completion.shift(u, d, e, w);
+      Filled& f = filled_[slot];
+      const VectorXd weight = scores_.col(k).head(size);
+      if constexpr (Rule::draws) {
+        MatrixXd u = MatrixXd::Zero(completions_[slot].cov.rows(), size);
+        for (int i = 0; i < size; ++i) {
+          if (weight[i] > 0.0) u.col(i) = rule_.rng.normal_vector(u.rows());
         }
-        completion.weight += weight;
-        add_row(slot, weight, p.has_y, d, e, w);
+        completions_[slot].shift(completions_[slot].cov_factor * u, f);
       }
+      completions_[slot].weight += weight.sum();
+      add_rows(slot, weight, p.has_y, f);
     }
   }
 
-  void start_row(const Pattern& p, Index row, int k, VectorXd& d, VectorXd& e, VectorXd& w) const {
-    const auto slot = static_cast<std::size_t>(k);
-    start_completion(data_, kernels_[slot], completions_[slot], p, row, d, e, w);
-  }
-
-  void add_row(std::size_t slot, double weight, bool has_y, const VectorXd& d, const VectorXd& e,
-               const VectorXd& w) {
-    VectorXd one_d(d_ + 1);
-    one_d << 1.0, d;
-    stats_.xx[slot] += weight * one_d * one_d.transpose();
+  void add_rows(std::size_t slot, const VectorXd& weight, bool has_y, const Filled& f) {
+    MatrixXd one_d(d_ + 1, weight.size());
+    one_d << Eigen::RowVectorXd::Ones(weight.size()), f.d;
+    stats_.xx[slot].noalias() += one_d * weight.asDiagonal() * one_d.transpose();
     if (!has_y) return;
-    VectorXd we(r_ + m_);
-    we << w, e;
-    stats_.wy[slot] += weight * we * we.transpose();
-    stats_.rows_y[slot] += weight;
+    MatrixXd we(r_ + m_, weight.size());
+    we << f.w, f.e;
+    stats_.wy[slot].noalias() += we * weight.asDiagonal() * we.transpose();
+    stats_.rows_y[slot] += weight.sum();
   }
 
   // E[v v'] exceeds E[v] E[v]' by the covariance of what was completed; a draw has none.
@@ -272,6 +264,7 @@ class LocalPass {
   Block x_, w_, y_, deviation_, residual_, scores_, ones_, scratch_;
   std::vector<std::vector<double>> packed_x_, packed_y_, packed_w_;
   std::vector<Completion> completions_;
+  std::vector<Filled> filled_;
   Stats stats_;
 };
 

@@ -73,17 +73,26 @@ inline double log_elliptic_seen(const VectorXd& v, const VectorXd& mean, const M
   return log_elliptic(deviation, part.llt().matrixL(), df, inflation);
 }
 
+// Doubles throughout: Boost's default of long doubles costs several times as much.
+using InDouble = boost::math::policies::policy<boost::math::policies::promote_double<false>>;
+using Student = boost::math::students_t_distribution<double, InDouble>;
+
 inline double cdf(double z, double df) {
   if (std::isinf(df)) return 0.5 * std::erfc(-z * M_SQRT1_2);
-  return boost::math::cdf(boost::math::students_t(df), z);
-}
-inline double pdf(double z, double df) {
-  if (std::isinf(df)) return std::exp(-0.5 * (z * z + kLog2Pi));
-  return boost::math::pdf(boost::math::students_t(df), z);
+  return boost::math::cdf(Student(df), z);
 }
 inline double quantile(double p, double df) {
   if (std::isinf(df)) return boost::math::quantile(boost::math::normal(), p);
-  return boost::math::quantile(boost::math::students_t(df), p);
+  return boost::math::quantile(Student(df), p);
+}
+// log of the density at zero
+inline double log_peak(double df) {
+  if (std::isinf(df)) return -0.5 * kLog2Pi;
+  return log_gamma(0.5 * (df + 1.0)) - log_gamma(0.5 * df) - 0.5 * std::log(df * M_PI);
+}
+inline double pdf(double z, double df, double log_peak) {
+  if (std::isinf(df)) return std::exp(log_peak - 0.5 * z * z);
+  return std::exp(log_peak - 0.5 * (df + 1.0) * std::log1p(z * z / df));
 }
 
 // A diagonal family: each entry of x by itself.
@@ -98,43 +107,47 @@ inline double log_independent_seen(const VectorXd& x, const VectorXd& mean, cons
 
 }  // namespace detail
 
-// One response of a row: a univariate mixture.
+// One response of a row: a univariate mixture of the components that have weight there.
 struct Univariate {
-  VectorXd weight, mean, sd, df;
+  struct Part {
+    double weight, mean, sd, df, log_peak;
+    Index component;
+  };
+  std::vector<Part> parts;
 
-  double cdf(double y) const {
-    double out = 0.0;
-    for (Index c = 0; c < weight.size(); ++c) {
-      if (weight[c] > 0.0) out += weight[c] * detail::cdf((y - mean[c]) / sd[c], df[c]);
+  // cdf and density at y
+  std::pair<double, double> at(double y) const {
+    double cdf = 0.0, pdf = 0.0;
+    for (const Part& c : parts) {
+      const double z = (y - c.mean) / c.sd;
+      cdf += c.weight * detail::cdf(z, c.df);
+      pdf += c.weight * detail::pdf(z, c.df, c.log_peak) / c.sd;
     }
-    return out;
+    return {cdf, pdf};
   }
-  double pdf(double y) const {
-    double out = 0.0;
-    for (Index c = 0; c < weight.size(); ++c) {
-      if (weight[c] > 0.0) out += weight[c] * detail::pdf((y - mean[c]) / sd[c], df[c]) / sd[c];
-    }
-    return out;
-  }
-  // Newton steps kept inside a bracket that bisection shrinks: the mixture's quantile lies between
-  // the least and the greatest of the components'.
-  double quantile(double p) const {
-    double low = HUGE_VAL, high = -HUGE_VAL;
-    for (Index c = 0; c < weight.size(); ++c) {
-      if (!(weight[c] > 0.0)) continue;
-      const double q = mean[c] + sd[c] * detail::quantile(p, df[c]);
+  // `standard[c]`: that quantile of component c with mean 0 and scale 1. Newton steps kept inside a
+  // bracket: the mixture's quantile lies between the least and the greatest of the components'.
+  // Where a step leaves the bracket, or is not half as long as the one before, the bracket is halved.
+  double quantile(double p, const std::vector<double>& standard) const {
+    double low = HUGE_VAL, high = -HUGE_VAL, y = 0.0;
+    for (const Part& c : parts) {
+      const double q = c.mean + c.sd * standard[static_cast<std::size_t>(c.component)];
       low = std::min(low, q);
       high = std::max(high, q);
+      y += c.weight * q;
     }
-    double y = 0.5 * (low + high);
+    y = std::max(low, std::min(high, y));
+    double last = high - low;
     for (int pass = 0; pass < 200 && high - low > 1e-12 * (1.0 + std::abs(y)); ++pass) {
-      const double excess = cdf(y) - p;
+      const std::pair<double, double> here = at(y);
+      const double excess = here.first - p;
       (excess > 0.0 ? high : low) = y;
-      const double newton = y - excess / pdf(y);
-      const double next = newton > low && newton < high ? newton : 0.5 * (low + high);
-      if (std::abs(next - y) <= 1e-12 * (1.0 + std::abs(y))) return next;
-      // every third step bisects, so that a flat stretch cannot stall the bracket
-      y = pass % 3 == 2 ? 0.5 * (low + high) : next;
+      double next = y - excess / here.second;
+      const bool inside = next > low && next < high;
+      if (!inside || std::abs(next - y) > 0.5 * last) next = 0.5 * (low + high);
+      last = std::abs(next - y);
+      y = next;
+      if (last <= 1e-13 * (1.0 + std::abs(y))) break;
     }
     return y;
   }
@@ -143,7 +156,11 @@ struct Univariate {
 class Predictive {
  public:
   Predictive(std::vector<PredictiveComponent> components, int clusters)
-      : components_(std::move(components)), clusters_(clusters) {}
+      : components_(std::move(components)), clusters_(clusters) {
+    for (const PredictiveComponent& k : components_) {
+      log_peak_.push_back(detail::log_peak(k.noise_df));
+    }
+  }
 
   int clusters() const { return clusters_; }
 
@@ -182,18 +199,26 @@ class Predictive {
     return out;
   }
 
+  // For Univariate::quantile(); the same for all rows.
+  std::vector<double> standard_quantiles(double p) const {
+    std::vector<double> out;
+    for (const PredictiveComponent& k : components_) {
+      const bool repeated = !out.empty() && k.noise_df == components_[out.size() - 1].noise_df;
+      out.push_back(repeated ? out.back() : detail::quantile(p, k.noise_df));
+    }
+    return out;
+  }
+
+  // Components without a part in a thousand million million of the weight are left out.
   Univariate response(const VectorXd& probability, const VectorXd& w, Index j) const {
     Univariate out;
-    out.weight = (probability.array() > 1e-14).select(probability, 0.0);
-    out.weight /= out.weight.sum();
-    out.mean.resize(size());
-    out.sd.resize(size());
-    out.df.resize(size());
+    const double total = (probability.array() > 1e-14).select(probability, 0.0).sum();
     for (Index c = 0; c < size(); ++c) {
+      if (!(probability[c] > 1e-14)) continue;
       const PredictiveComponent& k = at(c);
-      out.mean[c] = k.coef.col(j).dot(w);
-      out.sd[c] = k.noise.row(j).norm() * std::sqrt(inflation(k, w));
-      out.df[c] = k.noise_df;
+      out.parts.push_back({probability[c] / total, k.coef.col(j).dot(w),
+                           k.noise.row(j).norm() * std::sqrt(inflation(k, w)), k.noise_df,
+                           log_peak_[static_cast<std::size_t>(c)], c});
     }
     return out;
   }
@@ -213,6 +238,7 @@ class Predictive {
   }
 
   std::vector<PredictiveComponent> components_;
+  std::vector<double> log_peak_;  // of p(y | x, c) in units of its scale
   int clusters_;
 };
 

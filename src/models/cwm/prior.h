@@ -45,7 +45,7 @@ inline Prior in_coordinates(Prior prior, const Data& data) {
   if (diagonal(prior.family) && data.d() > 0) c.nu -= double(data.d() - 1);
   if (data.m() == 0) return prior;
   c.precision = data.basis.transpose() * c.precision * data.basis;
-  c.coef = data.basis.partialPivLu().solve(c.coef) * unit_y.asDiagonal();
+  c.coef = in_basis(data, c.coef) * unit_y.asDiagonal();
   c.residual = unit_y.asDiagonal() * c.residual * unit_y.asDiagonal();
   return prior;
 }
@@ -233,6 +233,16 @@ inline WeightPosterior weight_posterior(const Prior& prior, const VectorXd& rows
   for (Index j = k - 1; j >= 0; --j) {
     out.b[j] = prior.concentration + after;
     after += rows[j];
+  }
+  return out;
+}
+
+// log p(z) of these counts with the sticks integrated out: what the order of the sticks is worth.
+inline double log_stick_evidence(const Prior& prior, const VectorXd& rows) {
+  const WeightPosterior q = weight_posterior(prior, rows);
+  double out = 0.0;
+  for (Index j = 0; j + 1 < rows.size(); ++j) {
+    out += log_gamma(q.a[j]) + log_gamma(q.b[j]) - log_gamma(q.a[j] + q.b[j]);
   }
   return out;
 }

@@ -54,25 +54,39 @@ inline Estimate estimate(const Em& model, const Em::State& state) {
   return out;
 }
 
-// The inverse of estimate().
+// Covariances of the components as members of `family`, which may be narrower: the expectation of
+// the scatter that an M step would see, without the means' part.
+inline std::vector<Factor> as_family(const std::vector<MatrixXd>& covariance,
+                                     const VectorXd& weight, Family family, bool same) {
+  MatrixXd pooled = MatrixXd::Zero(covariance[0].rows(), covariance[0].cols());
+  for (std::size_t k = 0; k < covariance.size(); ++k) {
+    pooled += weight[static_cast<Index>(k)] * covariance[k];
+  }
+  std::vector<Factor> out;
+  for (const MatrixXd& one : covariance) {
+    out.push_back(factor_covariance(project(same ? pooled : one, family)));
+  }
+  return out;
+}
+
+// The inverse of estimate(), for an estimate of any family.
 inline Em::State state_from(const Em& model, const Estimate& e) {
   const Data& data = model.data();
   const Index d = data.d(), m = data.m();
   const VectorXd unit_x = data.scale.cwiseInverse(), unit_y = data.y_scale.cwiseInverse();
   Em::State state = model.blank();
-  state.log_weight = (e.weight / e.weight.sum()).array().max(1e-300).log();
+  const VectorXd weight = e.weight / e.weight.sum();
+  state.log_weight = weight.array().max(1e-300).log();
+  std::vector<MatrixXd> spread, noise;
   for (int k = 0; k < model.k(); ++k) {
     const auto slot = static_cast<std::size_t>(k);
     state.mean.col(k) = (e.mean.col(k) - data.centre).cwiseProduct(unit_x);
-    state.spread[slot] = factor_covariance(
-        project(unit_x.asDiagonal() * e.covariance.middleCols(k * d, d) * unit_x.asDiagonal(),
-                model.family()));
-    if (m > 0)
-      state.coef[slot] =
-          data.basis.partialPivLu().solve(e.coef.middleCols(k * m, m)) * unit_y.asDiagonal();
-    state.noise[slot] =
-        factor_covariance(unit_y.asDiagonal() * e.noise.middleCols(k * m, m) * unit_y.asDiagonal());
+    spread.push_back(unit_x.asDiagonal() * e.covariance.middleCols(k * d, d) * unit_x.asDiagonal());
+    if (m > 0) state.coef[slot] = in_basis(data, e.coef.middleCols(k * m, m)) * unit_y.asDiagonal();
+    noise.push_back(unit_y.asDiagonal() * e.noise.middleCols(k * m, m) * unit_y.asDiagonal());
   }
+  state.spread = as_family(spread, weight, model.family(), shared(model.family()));
+  state.noise = as_family(noise, weight, Family::VVV, model.equal_noise());
   model.refresh(state);
   return state;
 }
@@ -82,7 +96,7 @@ inline Conjugate in_user_units(const Data& data, Conjugate q) {
   q.mean = data.centre + data.scale.cwiseProduct(q.mean);
   q.scale = data.scale.asDiagonal() * q.scale * data.scale.asDiagonal();
   if (data.m() == 0) return q;
-  const MatrixXd back = data.basis.partialPivLu().solve(MatrixXd::Identity(data.r(), data.r()));
+  const MatrixXd back = in_basis(data, MatrixXd::Identity(data.r(), data.r()));
   q.precision = back.transpose() * q.precision * back;
   q.coef = data.basis * q.coef * data.y_scale.asDiagonal();
   q.residual = data.y_scale.asDiagonal() * q.residual * data.y_scale.asDiagonal();

@@ -108,6 +108,7 @@ inline double assign_regressions(const MatrixXd& w, const MatrixXd& y,
 
 inline MatrixXd regress(const MatrixXd& w, const MatrixXd& y, const std::vector<Index>& rows,
                         const MatrixXd& pooled) {
+  if (w.cols() == 0) return pooled;
   const MatrixXd ws = gather(w, rows), ys = gather(y, rows);
   // a little of the pooled regression keeps elemental fits from running away
   const MatrixXd cross = ws.transpose() * ws + 1e-6 * MatrixXd::Identity(w.cols(), w.cols());
@@ -166,6 +167,7 @@ inline Labels starting_labels(const Data& data, int k, int s, std::uint64_t seed
   if (k == 1) return Labels(static_cast<std::size_t>(data.n()), 0);
   const bool has_x = data.d() > 0, has_y = data.m() > 0;
   if (!has_x && !has_y) return Labels(static_cast<std::size_t>(data.n()), 0);
+  if (!has_x && data.r() == 0) return detail::k_means(data.y.cwiseAbs(), k, rng);
   if (!has_x || (has_y && s % 4 == 3)) return detail::k_regressions(data, k, rng);
   if (s % 4 == 2) return detail::k_means(detail::make_spherical(data.x), k, rng);
   MatrixXd points = detail::standardise(data.x);

@@ -38,7 +38,8 @@ class Vb {
     return out - divergence(state.part, prior_);
   }
 
-  // Sticks are kept in the order of decreasing size, in which their prior expects them.
+  // Sticks go into the order of decreasing size where the prior likes that better. It need not: under
+  // a large concentration the last stick, which takes all that is left, is expected to be the largest.
   void update_global(State& state, const Stats& given) const {
     Stats stats = given;
     if (prior_.stick_breaking) sort_by_size(state, stats);
@@ -163,6 +164,12 @@ class Vb {
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
       return stats.xx[a](0, 0) > stats.xx[b](0, 0);
     });
+    VectorXd now(k_), then(k_);
+    for (int k = 0; k < k_; ++k) {
+      now[k] = stats.rows(k);
+      then[k] = stats.rows(static_cast<int>(order[static_cast<std::size_t>(k)]));
+    }
+    if (log_stick_evidence(prior_, then) <= log_stick_evidence(prior_, now)) return;
     const Stats old = stats;
     const std::vector<Kernel> kernel = state.kernel;
     for (std::size_t k = 0; k < order.size(); ++k) {

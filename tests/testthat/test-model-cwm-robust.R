@@ -1,0 +1,327 @@
+# cwm where users stumble: odd formulas, starts from elsewhere, data on a grid, other packages' fits.
+
+forum_rows <- function(n = 200, seed = 11, ...) {
+  set.seed(seed)
+  simulate_cwm_forum(n, ...)$data
+}
+
+test_that("a regression without covariates is noise about zero, by every engine", {
+  d <- forum_rows()
+  f <- cwm(y ~ 0, d, cluster = ~ x1, k = 1, seed = 1)
+  expect_equal(f$estimate$noise[1], mean(d$y^2), tolerance = 1e-8)
+  expect_equal(unname(fitted(f)), numeric(200))
+  expect_identical(dim(coef(f)[[1]]), c(0L, 1L))
+  expect_equal(f$df, 3)
+  control <- list(em = NULL, vb = NULL, gibbs = gibbs_control(chains = 1, iterations = 40))
+  for (method in names(control)) {
+    f <- suppressWarnings(cwm(y ~ 0, d, cluster = ~ x1, k = 2, method = method, seed = 1,
+                              control = control[[method]]))
+    expect_true(all(is.finite(predict(f, d[1:3, ], type = "interval"))))
+    expect_true(all(is.finite(predict(f, d[1:3, ], type = "density"))))
+    expect_true(all(is.finite(tidy(f)$estimate)))
+  }
+  expect_true(is.finite(logLik(cwm(y ~ 0, d, cluster = ~ 0, k = 2, seed = 1)))) # two scales
+})
+
+test_that("starts from a fit with more clusters, and clusters of other rows, are refused", {
+  d <- forum_rows()
+  four <- cwm(y ~ x1, d, k = 4, seed = 1)
+  for (method in c("vb", "gibbs")) {
+    expect_error(cwm(y ~ x1, d, k = 2, method = method, control = list(start = four)),
+                 "'start' must be a fit with at most k = 2 clusters; got k = 4")
+  }
+  z <- rnorm(10)
+  expect_error(cwm(y ~ x1, d, cluster = ~ z, k = 2), "'cluster' must be of 200 rows")
+  expect_error(cwm(~ 1, d, k = 1), "'formula' must be with a response, or 'cluster'")
+})
+
+test_that("EM goes up from a fit of another family or kind of noise", {
+  d <- forum_rows()
+  full <- cwm(y ~ x1 + x2, d, k = 2, seed = 9)
+  for (family in c("EII", "VII", "EEI", "VVI", "EEE", "VVV")) {
+    for (noise in c("free", "equal")) {
+      f <- cwm(y ~ x1 + x2, d, k = 2, covariance = family, noise = noise,
+               control = em_control(start = full))
+      expect_true(f$convergence$converged)
+    }
+  }
+})
+
+test_that("the bound never falls, whatever the concentration of the sticks", {
+  d <- forum_rows(seed = 1)
+  for (concentration in c(0.1, 10, 100, 1e5)) {
+    prior <- cwm_prior(weights = "stick_breaking", concentration = concentration)
+    f <- cwm(y ~ x1 + x2, d, k = 6, method = "vb", seed = 1, prior = prior)
+    expect_true(f$convergence$converged)
+    expect_gte(min(diff(objective(f)$value)), -1e-6)
+  }
+})
+
+test_that("rows that happen to lie on a line do not make a cluster, a regression without noise does", {
+  set.seed(1)
+  grid <- data.frame(height = round(rnorm(270, 170, 9)))
+  grid$weight <- round(grid$height - 105 + rnorm(270, 0, 6))
+  for (seed in 1:2) {
+    f <- cwm(weight ~ height, grid, cluster = ~ 0, seed = seed)
+    expect_gt(min(f$estimate$noise), 0.01)
+  }
+  on_line <- which(grid$weight == grid$height - 105)
+  labels <- ifelse(seq_len(270) %in% on_line, 2, 1)
+  expect_warning(f <- cwm(weight ~ height, grid, cluster = ~ 0, k = 2,
+                          control = em_control(start = labels)), "at the floor.*do not trust")
+  expect_true(f$degenerate)
+  expect_output(print(f), "cluster 2 at the floor")
+  exact <- forum_rows(200, noise_sd = 0)
+  expect_silent(f <- cwm(y ~ x1 + x2, exact, k = 4, seed = 1))
+  expect_false(f$degenerate)
+  expect_output(print(f), "no noise is left in clusters 1, 2, 3, 4")
+  table <- glance(cwm(y ~ x1 + x2, exact, k = 3:5, seed = 1), all = TRUE)
+  expect_identical(table$k[table$selected], 4L)
+})
+
+test_that("predict() uses the responses that newdata has, as they were transformed in the fit", {
+  d <- forum_rows()
+  f <- cwm(as.matrix(d[1:2]), d$y, k = 2, seed = 1)
+  expect_error(predict(f, as.matrix(d[1:3, 1:2]), type = "density"), "no column 'y'")
+  f <- cwm(scale(y) ~ x1, d, k = 2, seed = 1)
+  for (type in c("density", "prob", "cluster")) {
+    all <- predict(f, d, type = type)
+    some <- predict(f, d[1:2, ], type = type)
+    expect_equal(some, if (is.matrix(all)) all[1:2, ] else all[1:2])
+  }
+  f <- cwm(cbind(y, x2) ~ x1, d, k = 2, seed = 1)
+  part <- data.frame(x1 = 0, y = -3)
+  expect_equal(predict(f, part, type = "prob"), predict(f, cbind(part, x2 = NA), type = "prob"))
+  expect_gt(predict(f, part, type = "density"), 0)
+  f <- cwm(y ~ x1, d, k = 2, seed = 1)
+  odd <- data.frame(x1 = 0, y = c(NA, Inf, 1))
+  expect_identical(is.na(unname(predict(f, odd, type = "density"))), c(TRUE, TRUE, FALSE))
+  expect_identical(unname(rowSums(is.na(predict(f, odd, type = "prob")))), c(0, 2, 0))
+  for (type in c("response", "interval", "density", "cluster", "prob", "draws")) {
+    expect_identical(NROW(predict(f, d[0, ], type = type)), 0L)
+  }
+  expect_named(predict(f, d[7, ]), "7")
+  expect_error(predict(f, data.frame(x1 = 0, y = "a"), type = "prob"), "numeric in 'y'")
+})
+
+test_that("clustering covariates are those of the terms; the response is not among them", {
+  d <- forum_rows()
+  expect_identical(colnames(cwm(y ~ . - x2, d, k = 1)$estimate$means), "x1")
+  m <- 3
+  f <- cwm(y ~ splines::ns(x1, df = m), d, k = 1)
+  expect_identical(colnames(f$estimate$means), "x1")
+  expect_equal(predict(f, d[1:3, ]), fitted(f)[1:3])
+  expect_identical(colnames(cwm(y ~ x1, d, cluster = ~ ., k = 1)$estimate$means), c("x1", "x2"))
+  expect_error(cwm(y ~ x1 + y, d, k = 2), "without the response among the covariates; got 'y'")
+  expect_error(cwm(y ~ x1, d, cluster = ~ x1 + y, k = 2), "'cluster' must be without the response")
+  expect_error(cwm(y ~ x1, d, cluster = y ~ x1, k = 2), "got y ~ x1")
+  e <- setNames(d, c("my x", "x 2", "the y"))
+  f <- cwm(`the y` ~ ., e, k = 2, seed = 1)
+  expect_equal(logLik(f), logLik(cwm(y ~ ., d, k = 2, seed = 1)))
+  expect_identical(colnames(f$estimate$means), c("my x", "x 2"))
+  expect_equal(predict(f, e[1:2, ]), fitted(f)[1:2])
+})
+
+test_that("rows are identical when all of them is", {
+  set.seed(1)
+  e <- data.frame(x = rnorm(300), y = rpois(300, 1))
+  expect_no_warning(cwm(y ~ x, e, cluster = ~ 0, k = 1), message = "identical")
+  e <- forum_rows()
+  e$y[1:50] <- NA
+  expect_no_warning(cwm(y ~ x1, e, cluster = ~ 0, k = 1), message = "identical")
+})
+
+test_that("parameters of a formula are found again, and a fit keeps nothing else of where it was made", {
+  d <- forum_rows()
+  make <- function() {
+    big <- rnorm(1e5)
+    p <- 2
+    cube <- function(x) x^3
+    cwm(y ~ x1 + I(x1^p) + cube(x2), d, cluster = ~ x1, k = 1)
+  }
+  f <- make()
+  expect_equal(predict(f, d[1:5, ]), fitted(f)[1:5])
+  lines <- function() {
+    big <- rnorm(1e5)
+    cwm(y ~ x1, d, k = 1)
+  }
+  expect_lt(length(serialize(lines(), NULL)), 2e5)
+  f <- cwm(mpg ~ wt + factor(cyl), mtcars, k = 1)
+  expect_error(predict(f, data.frame(wt = 3, cyl = 5)), "'factor\\(cyl\\)'.*new level \"5\"")
+})
+
+test_that("default numbers of clusters fit few rows; vcov() of draws is of the parameters", {
+  d <- forum_rows()
+  expect_s3_class(suppressWarnings(cwm(y ~ x1, d[1:8, ], method = "vb", seed = 1)), "cwm")
+  f <- suppressWarnings(cwm(y ~ x1, d[rep(1:5, 10), ], method = "gibbs", seed = 1,
+                            control = gibbs_control(chains = 1, iterations = 40)))
+  expect_identical(dim(vcov(f)), rep(nrow(tidy(f)), 2))
+})
+
+test_that("augment() takes what the fit was made from", {
+  d <- forum_rows()
+  f <- cwm(as.matrix(d[1:2]), d$y, k = 2, seed = 1)
+  out <- augment(f, as.matrix(d[1:2]))
+  expect_identical(dim(out), c(200L, 7L))
+  f <- cwm(cbind(y, x2) ~ x1, d, k = 2, seed = 1)
+  expect_true(all(c(".fitted_y", ".resid_x2", ".cluster", ".prob_2") %in% names(augment(f, d))))
+})
+
+test_that("loo() and waic() of a Gibbs fit are those of its pointwise log likelihood", {
+  skip_if_not_installed("loo")
+  d <- forum_rows()
+  f <- suppressWarnings(cwm(y ~ x1, d, k = 2, method = "gibbs", seed = 1,
+                            control = gibbs_control(chains = 1, iterations = 60)))
+  values <- pointwise_log_lik(f, flat_draws(f$posterior$draws), d, environment())
+  expect_equal(rowSums(values), unname(flat_draws(f$posterior$draws)[, "log_likelihood"]),
+               tolerance = 1e-6)
+  expect_s3_class(suppressWarnings(loo::waic(f)), "waic")
+})
+
+test_that("the default restarts find the best maximum of real data", {
+  skip_if_not_installed("MASS")
+  crabs <- as.matrix(MASS::crabs[4:8])
+  best <- c(-1413.51, -1380.60)
+  for (k in 2:3) {
+    for (seed in 1:3) {
+      f <- cwm(crabs, k = k, covariance = "EEE", seed = seed, std_errors = FALSE)
+      expect_gt(f$log_lik, best[k - 1] - 0.01)
+    }
+  }
+  for (seed in 4:5) expect_gt(cwm(mpg ~ wt + hp, mtcars, k = 2, seed = seed)$log_lik, -260.23)
+})
+
+test_that("every kind of model is drawn, transformed and matrix covariates too", {
+  d <- forum_rows()
+  d$X <- as.matrix(d[1:2])
+  d$g <- factor(rep(c("a", "b"), 100))
+  drawn <- function(fit, ...) {
+    file <- tempfile(fileext = ".png")
+    grDevices::png(file)
+    on.exit({
+      grDevices::dev.off()
+      unlink(file)
+    })
+    plot(fit, ...)
+  }
+  geoms <- function(figure) vapply(figure$layers, function(l) class(l$geom)[1], "")
+  both <- drawn(cwm(y ~ x1 + x2, d, k = 4, seed = 1), type = "clusters", data = d)
+  expect_identical(geoms(both), c("GeomPoint", "GeomPath", "GeomLine"))
+  two <- cwm(cbind(y, x2) ~ x1, d, k = 2, seed = 1)
+  for (type in c("clusters", "bands")) {
+    expect_setequal(as.character(drawn(two, type = type, data = d)$layers[[2]]$data$panel),
+                    c("y", "x2"))
+  }
+  models <- list(y ~ log(x1 + 5) + x2, y ~ X, y ~ 1, y ~ g, y ~ x1)
+  for (model in models) {
+    f <- suppressWarnings(cwm(model, d, k = 2, seed = 1))
+    expect_s3_class(drawn(f, type = "clusters", data = d), "ggplot")
+  }
+  expect_s3_class(drawn(cwm(y ~ X, d, cluster = ~ x1, k = 2, seed = 1), type = "bands", data = d,
+                        covariate = "x1"), "ggplot")
+})
+
+test_that("fits of flexCWM, which have the same class, and ours do not meet", {
+  skip_if_not_installed("flexCWM")
+  d <- forum_rows()
+  f <- cwm(y ~ x1, d, k = 2, seed = 1)
+  loadNamespace("flexCWM")
+  expect_output(print(f), "Gaussian mixture with a regression inside each cluster")
+  expect_s3_class(summary(f), "mixology_summary")
+  expect_s3_class(autoplot(f), "ggplot")
+  expect_equal(unname(fitted(f) + residuals(f)), d$y)
+  expect_identical(nrow(vcov(f)), nrow(tidy(f)))
+  expect_s3_class(update(f, k = 1), "cwm_em")
+  theirs <- structure(list(), class = "cwm")
+  for (name in c("fitted", "residuals", "coef")) {
+    generic <- getExportedValue("stats", name)
+    expect_null(do.call(generic, list(theirs), envir = globalenv())) # where our namespace is not
+  }
+})
+
+test_that("a fit of an experiment remembers what it was made from", {
+  skip_if_not_installed("SingleCellExperiment")
+  d <- forum_rows(60)
+  sce <- SingleCellExperiment::SingleCellExperiment(
+    list(counts = matrix(rpois(120, 5), 2, dimnames = list(c("Gene-1", "g2"), paste0("c", 1:60)))),
+    reducedDims = list(PCA = as.matrix(d[1:2])))
+  sce$y <- d$y
+  by_gene <- function(g) cwm(sce, response = g, k = 1, seed = 1)
+  f <- by_gene("Gene-1")
+  expect_equal(predict(f, sce[, 1:2]), fitted(f)[1:2])
+  expect_identical(nrow(augment(f, sce)), 60L)
+  expect_error(cwm(sce, response = "y", covariates = "nope", k = 1), "'covariates' must be names")
+  expect_identical(colnames(cwm(sce, response = "y", cluster = ~ x1, k = 1)$estimate$means), "x1")
+})
+
+test_that("another cluster never lowers the log likelihood", {
+  skip_if_not_installed("MASS")
+  crabs <- as.matrix(MASS::crabs[4:8])
+  for (seed in 1:2) {
+    f <- cwm(crabs, k = 1:6, covariance = "EEE", seed = seed, control = em_control(restarts = 1))
+    table <- glance(f, all = TRUE)
+    expect_gte(min(diff(table$logLik[!table$degenerate])), 0)
+  }
+})
+
+test_that("standard errors are those of dense algebra", {
+  d <- forum_rows()
+  d$y2 <- d$y + d$x1 * sin(seq_len(200))
+  f <- cwm(cbind(y, y2) ~ x1 + x2, d, k = 3, covariance = "EEE", noise = "equal", seed = 1)
+  p <- nrow(tidy(f))
+  dense <- function(map, rows) {
+    out <- matrix(0, rows, max(map$column))
+    out[cbind(map$row, map$column)] <- map$value
+    out
+  }
+  raw <- list(to_user = diag(seq_len(p / 3)), deficient = logical(3), at_floor = logical(3))
+  free <- cwm_free_directions(f, raw, "equal")
+  map <- cwm_user_map(raw$to_user, f)
+  a <- crossprod(matrix(sin(seq_len(p^2)), p))
+  expect_equal(cwm_times_map(a, free), a %*% dense(free, p))
+  expect_equal(cwm_apply_map(a, map, p), dense(map, p) %*% a)
+  expect_equal(cwm_invert(a + diag(p)), solve(a + diag(p)))
+  expect_identical(dim(cwm_invert(-diag(2))), c(0L, 0L))
+  expect_identical(max(free$column), as.integer(f$df))
+})
+
+test_that("slips are named", {
+  d <- forum_rows()
+  expect_error(cwm(y ~ x1, d, k = 2, subset = x1 > 0), "unknown argument 'subset'")
+  f <- cwm(y ~ x1, d, k = 2, seed = 1)
+  expect_error(confint(f, "nope"), "'parm' must be names or positions of parameters")
+  expect_error(confint(f, level = 95), "confint: 'level'")
+  expect_error(resume(f), "'iterations' must be given")
+  made <- local({
+    inner <- d
+    cwm(y ~ x1, inner, k = 2, seed = 1)
+  })
+  expect_error(resume(made, 5), "'data' must be the data of the fit")
+  x <- matrix(rnorm(40), 20, dimnames = list(NULL, c("a", "")))
+  expect_error(cwm(x, k = 1), "names of their own; got column 2")
+  expect_error(cwm_prior(concentration = Inf), "'concentration'")
+  expect_error(cwm(y ~ x1 + x2, d, k = 2, method = "vb",
+                   prior = cwm_prior(covariance_scale = matrix(c(1, .9, -.9, 1), 2))),
+               "'covariance_scale' must be a symmetric")
+  start <- f$estimate
+  start$weights <- c(-1, 2)
+  expect_error(cwm(y ~ x1, d, k = 2, control = em_control(start = start)), "positive weights")
+  start <- f$estimate
+  start$noise[1] <- 0
+  expect_error(cwm(y ~ x1, d, k = 2, control = em_control(start = start)), "definite noise")
+  expect_error(cwm(y ~ x1, d, k = 2, control = em_control(start = rep(1, 200))),
+               "no row of cluster 2")
+  f <- cwm(cbind(log(y + 20), x2) ~ x1, d, k = 1)
+  expect_identical(colnames(coef(f)[[1]]), c("log(y + 20)", "x2"))
+  d$y[1:3] <- NA
+  expect_output(print(cwm(y ~ x1, d, k = 1)), "200 rows \\(3 without all responses\\)")
+})
+
+test_that("resume() keeps the table of candidates", {
+  d <- forum_rows()
+  f <- suppressWarnings(cwm(y ~ x1 + x2, d, k = 2:3, seed = 1,
+                            control = em_control(max_iterations = 12)))
+  longer <- suppressWarnings(resume(f, 5))
+  expect_identical(nrow(glance(longer, all = TRUE)), 2L)
+  expect_identical(attr(objective(longer), "row.names"), seq_len(nrow(objective(longer))))
+})
