@@ -1,13 +1,20 @@
 # What a cwm fit answers: coefficients, tables, predictions, simulations.
 
 #' @export
-coef.cwm <- function(object, ...) object$estimate$coefficients
+coef.cwm <- function(object, ...) {
+  no_more("coef", ...)
+  object$estimate$coefficients
+}
 
 #' @export
-fitted.cwm <- function(object, ...) cwm_drop(cwm_need_response(object, "fitted")$fitted_values)
+fitted.cwm <- function(object, ...) {
+  no_more("fitted", ...)
+  cwm_drop(cwm_need_response(object, "fitted")$fitted_values)
+}
 
 #' @export
 residuals.cwm <- function(object, data = NULL, ...) {
+  no_more("residuals", ...)
   cwm_drop(cwm_need_response(object, "residuals")$residual_values)
 }
 
@@ -23,6 +30,7 @@ cwm_drop <- function(a) if (ncol(a) == 1) a[, 1] else a
 
 #' @export
 augment.cwm <- function(x, data, ...) {
+  no_more("augment", ...)
   if (!is.null(x$fitted_values)) return(NextMethod())
   if (missing(data) || nrow(data) != x$nobs) {
     abort_arg("augment", "data", sprintf("the %d rows of the fit", x$nobs),
@@ -31,6 +39,18 @@ augment.cwm <- function(x, data, ...) {
   prob <- as.data.frame(unname(x$responsibilities))
   names(prob) <- paste0(".prob_", seq_along(prob))
   cbind(as.data.frame(data), .cluster = unname(x$clusters), prob)
+}
+
+# What resume() takes from the fit and not from where its call finds it.
+#' @export
+kept_arguments.cwm <- function(fit) {
+  out <- list(noise = fit$noise, std_errors = fit$std_errors)
+  if (!is.null(fit$prior)) out$prior <- fit$prior
+  if (!is.null(fit$candidates)) {
+    out$k <- unique(fit$candidates$k)
+    out$covariance <- unique(fit$candidates$covariance)
+  }
+  out
 }
 
 # ---- parameters -------------------------------------------------------------
@@ -85,6 +105,7 @@ parameter_table.cwm <- function(fit, level = NULL) {
 # From draws of q for a variational fit.
 #' @export
 vcov.cwm <- function(object, ...) {
+  no_more("vcov", ...)
   if (object$method != "vb") return(NextMethod())
   stats::cov(with_seed(object$control$seed, posterior_sample(object, 2000)))
 }
@@ -247,6 +268,7 @@ cwm_plug_in <- function(estimate) {
 # With `data`: responses for those covariates (columns sim_1, ...); without: whole data sets.
 #' @export
 simulate.cwm <- function(object, nsim = 1, seed = NULL, data = NULL, ...) {
+  no_more("simulate", ...)
   nsim <- check_count(nsim, "simulate", "nsim")
   with_seed(seed, {
     if (is.null(data)) {
@@ -262,16 +284,6 @@ cwm_simulate_given <- function(object, nsim, data) {
   out <- predict(object, data, type = "draws", draws = nsim)
   if (length(dim(out)) == 3) return(lapply(seq_len(nsim), function(i) out[, i, ]))
   stats::setNames(as.data.frame(out), paste0("sim_", seq_len(nsim)))
-}
-
-# Evaluates with R's generator set from `seed`, and puts the generator back.
-with_seed <- function(seed, code) {
-  if (is.null(seed)) return(code)
-  if (!exists(".Random.seed", globalenv())) stats::runif(1)
-  old <- get(".Random.seed", globalenv())
-  on.exit(assign(".Random.seed", old, globalenv()))
-  set.seed(seed)
-  code
 }
 
 # One data set of the fit's size: clusters, clustering covariates, and the responses where the

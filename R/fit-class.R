@@ -53,7 +53,11 @@ describe_data <- function(x, dims = dim(x), names = dimnames(x)) {
   list(dims = dims %||% length(x), dimnames = names, class = class(x), hash = data_hash(x))
 }
 
-data_hash <- function(x) rlang::hash(x)
+# The same for whole numbers stored as integers and as doubles.
+data_hash <- function(x) {
+  if (is.integer(x) && !is.object(x)) storage.mode(x) <- "double"
+  rlang::hash(x)
+}
 
 objective_frame <- function(trace) {
   data.frame(iter = trace$iter, value = trace$value, seconds = trace$seconds)
@@ -61,8 +65,23 @@ objective_frame <- function(trace) {
 
 convergence_info <- function(trace) trace[c("converged", "status", "reason", "iterations")]
 
+# A choice among candidates of which some were cut short has not converged: they might have won.
+weigh_candidates <- function(fit) {
+  table <- fit$candidates
+  if (is.null(table) || holds_units(fit) || !isTRUE(fit$convergence$converged)) return(fit)
+  cut <- which(!table$converged)
+  if (length(cut) == 0) return(fit)
+  size <- intersect(c("k", "rank"), names(table))[1]
+  fit$convergence$converged <- FALSE
+  fit$convergence$status <- table$status[cut[length(cut)]]
+  fit$convergence$reason <- sprintf("not fitted to the end: %s = %s", size,
+                                    toString(unique(table[[size]][cut])))
+  fit
+}
+
 # A fit that did not converge says so when it is made, in the object and in print().
 warn_unconverged <- function(fit) {
+  fit <- weigh_candidates(fit)
   if (isTRUE(fit$convergence$converged)) return(fit)
   warning(fit$model, ": ", convergence_sentence(fit), call. = FALSE)
   fit

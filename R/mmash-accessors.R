@@ -32,6 +32,7 @@ lfsr <- function(x, ...) UseMethod("lfsr")
 
 #' @export
 lfsr.mmash <- function(x, ...) {
+  no_more("lfsr", ...)
   pmin(x$posterior$positive, x$posterior$negative) + x$posterior$zero
 }
 
@@ -41,22 +42,36 @@ pip <- function(x, ...) UseMethod("pip")
 
 #' @export
 pip.mmash <- function(x, ...) {
+  no_more("pip", ...)
   if (!x$prior$null) abort("pip", "the prior has no null component; try lfsr(fit)")
   1 - x$posterior$null
 }
 
 #' @export
-coef.mmash <- function(object, ...) object$estimate$coefficients
+coef.mmash <- function(object, ...) {
+  no_more("coef", ...)
+  object$estimate$coefficients
+}
 
 #' @export
 fitted.mmash <- function(object, ...) {
+  no_more("fitted", ...)
   object$fitted %||% abort("fitted", "a fit to sufficient statistics has no samples",
                            "; try predict(fit, newx)")
+}
+
+# What resume() takes from the fit and not from where its call finds it.
+#' @export
+kept_arguments.mmash <- function(fit) {
+  out <- c(fit$input, list(prior = fit$prior, penalty = fit$penalty))
+  if (fit$residual$kind == "fixed") out$residual <- fit$residual$matrix
+  out
 }
 
 #' @rdname lfsr
 #' @export
 residuals.mmash <- function(object, data = NULL, ...) {
+  no_more("residuals", ...)
   data <- data %||% tryCatch(eval(object$call$y, parent.frame()), error = function(e) NULL)
   if (is.null(data)) abort("residuals", "'data' must be given: the responses of the fit")
   mmash_response_matrix(data, "residuals") - fitted(object)
@@ -65,6 +80,7 @@ residuals.mmash <- function(object, data = NULL, ...) {
 #' @rdname lfsr
 #' @export
 predict.mmash <- function(object, newx = NULL, covariates = NULL, newdata = newx, ...) {
+  no_more("predict", ...)
   fun <- "predict"
   if (is.null(newdata)) abort_arg(fun, "newx", "given: a fit keeps no copy of its data", "NULL")
   source <- mmash_source(newdata, fun, object$input)
@@ -115,6 +131,7 @@ source_product <- function(source, b) {
 #' @rdname lfsr
 #' @export
 vcov.mmash <- function(object, variant = NULL, ...) {
+  no_more("vcov", ...)
   labels <- dimnames(object$posterior$mean)
   if (!is.null(variant)) return(effect_posterior(object, find_variant(variant, labels[[1]]))$cov)
   size <- prod(dim(object$posterior$mean))
@@ -175,6 +192,7 @@ effect_precision <- function(fit, p) {
 #' @rdname lfsr
 #' @export
 simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
+  no_more("simulate", ...)
   nsim <- check_count(nsim, "simulate", "nsim")
   draw <- function() {
     mean <- fitted(object)
@@ -182,11 +200,12 @@ simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
       mean + draw_normal(nrow(mean), unname(object$estimate$residual_covariance))
     })
   }
-  if (is.null(seed)) draw() else with_seed_of(check_count(seed, "simulate", "seed", 0), draw())
+  with_seed(seed, draw(), "simulate")
 }
 
 #' @export
 augment.mmash <- function(x, data, ...) {
+  no_more("augment", ...)
   if (missing(data)) abort("augment", "'data' must be given: the responses of the fit")
   y <- mmash_response_matrix(data, "augment")
   if (!identical(dim(y), dim(fitted(x)))) {
@@ -270,8 +289,9 @@ component_covariances <- function(prior) {
 #' @rdname lfsr
 #' @export
 autoplot.mmash <- function(object, type = "trace", ...) {
+  no_more("autoplot", ...)
   type <- check_choice(type, c("trace", "effects", "weights"), "autoplot", "type")
-  switch(type, trace = NextMethod(type = "trace"), effects = plot_effects(object),
+  switch(type, trace = autoplot.mixology_fit(object), effects = plot_effects(object),
          weights = plot_weights(object))
 }
 

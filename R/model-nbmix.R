@@ -107,6 +107,7 @@ nbmix.SummarizedExperiment <- function(x, k = 1, size_factors = NULL,
                                        se_cells(x))
   inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
                          prior, control, seed, threads, verbose, BPPARAM)
+  inputs["assay"] <- list(assay)
   nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
 }
 
@@ -252,7 +253,8 @@ nbmix_one_fit <- function(out, inputs, data, call, x) {
             icl = icl, vcov = nbmix_covariance(out$estimates$covariance, estimate),
             responsibilities = nbmix_prob_matrix(posterior$prob, names),
             clusters = nbmix_labels(posterior$prob, names), candidates = candidates,
-            outcome = out$status, histogram = nbmix_histogram(x), state = out$details$state,
+            outcome = out$status, histogram = nbmix_histogram(x),
+            count_hash = nbmix_count_hash(x), state = out$details$state,
             starts = out$details$starts)
 }
 
@@ -261,9 +263,21 @@ new_nbmix <- function(method, call, estimate, objective, convergence, control, d
   s <- inputs$size_factors
   new_fit("nbmix", method, call, estimate, objective, convergence, control, data_info, nobs, df,
           zero_inflated = inputs$zero_inflated, cox_reid = inputs$cox_reid,
-          criterion = inputs$criterion, prior = inputs$prior,
+          criterion = inputs$criterion, prior = inputs$prior, tried = inputs$k,
+          assay = inputs$assay,
           size_factors = if (all(s == s[1])) s[1] else s, cells = inputs$source$cells,
           cell_names = inputs$source$cell_names, ...)
+}
+
+# What resume() takes from the fit and not from where its call finds it.
+#' @export
+kept_arguments.nbmix <- function(fit) {
+  fit <- unclass(fit)
+  out <- c(fit[c("zero_inflated", "cox_reid", "criterion")],
+           list(k = fit$tried, size_factors = rep_len(fit$size_factors, fit$cells)))
+  if (!is.null(fit$prior)) out$prior <- fit$prior
+  if (!is.null(fit$assay)) out$assay <- fit$assay
+  out
 }
 
 nbmix_estimate <- function(estimates) {

@@ -19,9 +19,6 @@ nbmix_many <- function(inputs, data, call) {
 # the same answer as going on would.
 nbmix_whole_control <- function(inputs) {
   control <- inputs$control
-  if (inputs$method != "gibbs" && !is.null(control$resumed)) {
-    control$max_iterations <- control$max_iterations + control$resumed$control$max_iterations
-  }
   control$resumed <- NULL
   control
 }
@@ -36,13 +33,16 @@ nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pie
             nbmix_many_convergence(units), inputs$control,
             describe_data(data, c(inputs$source$genes, inputs$source$cells),
                           list(inputs$source$gene_names, NULL)),
-            inputs, nobs = inputs$source$cells * sum(!is.na(units$logLik)), df = units$df,
+            inputs, nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)),
+            df = units$df,
             log_lik = units$logLik, icl = units$ICL, units = units,
             candidates = if (length(inputs$k) > 1) candidates,
             covariance = estimates$covariance,
             messages = stats::setNames(message, units$gene)[nzchar(message)],
             kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
 }
+
+nbmix_is_fitted <- function(units, estimate) units$gene %in% estimate$gene
 
 nbmix_gene_draws <- function(pieces) {
   draws <- unlist(lapply(pieces, `[[`, "draws"), recursive = FALSE)
@@ -161,6 +161,7 @@ nbmix_units <- function(candidates, chosen, names, status) {
   out$model <- "nbmix"
   out$converged[is.na(out$converged)] <- FALSE
   out$status <- status
+  out$converged <- out$converged & !status %in% c("not_converged", "stopped")
   out
 }
 
@@ -226,7 +227,7 @@ subset_units.nbmix <- function(fit, i) {
   }
   out$objective <- nbmix_final_objectives(out$units)
   out[c("log_lik", "icl", "df")] <- out$units[c("logLik", "ICL", "df")]
-  out$nobs <- fit$cells * sum(!is.na(out$units$logLik))
+  out$nobs <- fit$cells * sum(nbmix_is_fitted(out$units, out$estimate))
   out$convergence <- nbmix_many_convergence(out$units)
   out["kept"] <- list(fit$kept[i])
   out["messages"] <- list(fit$messages[names(fit$messages) %in% out$units$gene])

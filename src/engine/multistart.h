@@ -21,6 +21,7 @@ struct StartsReport {
   std::vector<double> objective;  // after the short run; -inf for a start that failed
   std::vector<bool> degenerate;
   int chosen = 0;
+  bool complete = true;  // false: stopped before every start had its short run
 };
 
 template <class Model, class = void>
@@ -77,6 +78,7 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
       monitor);
   report.degenerate.assign(degenerate.begin(), degenerate.end());
   report.chosen = ranking(report).front();
+  report.complete = !monitor.stopped();
   if (runs != nullptr) *runs = std::move(ended);
   return report;
 }

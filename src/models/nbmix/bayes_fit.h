@@ -28,6 +28,7 @@ class VbFitter {
     const Gene exact = gene.quadrature ? make_gene(cells_, data, ZeroSum::exact) : gene;
     if (data.size == 0) out.status = GeneStatus::all_zero;
     double best = -kInfinity;
+    bool done = true;
     for (const int k : options_.k) {
       out.fits.emplace_back();
       NbmixFit& fit = out.fits.back();
@@ -36,12 +37,12 @@ class VbFitter {
       const bool stopped =
           fit.trace.status == Status::interrupted || fit.trace.status == Status::time_limit;
       if (stopped) out.status = GeneStatus::stopped;
+      done = done && fit.trace.converged();  // a candidate cut short might have won
       if (fit.evidence > best) {
         best = fit.evidence;
         out.chosen = static_cast<int>(out.fits.size()) - 1;
       }
     }
-    const bool done = out.fits[static_cast<std::size_t>(out.chosen)].trace.converged();
     if (out.status == GeneStatus::ok && !done) out.status = GeneStatus::not_converged;
     return out;
   }

@@ -363,21 +363,22 @@ class GeneFitter {
   void choose(GeneFit& out) const {
     double best = kInfinity;
     bool stopped = false;
+    bool done = true;
     for (std::size_t i = 0; i < out.fits.size(); ++i) {
       const NbmixFit& fit = out.fits[i];
       stopped = stopped || fit.trace.status == Status::interrupted ||
                 fit.trace.status == Status::time_limit;
+      done = done && fit.trace.converged();  // a candidate cut short might have won
       const double value = fit.criterion(options_.criterion, static_cast<double>(cells_.size()));
       if (value < best) {
         best = value;
         out.chosen = static_cast<int>(i);
       }
     }
-    const NbmixFit& chosen = out.fits[static_cast<std::size_t>(out.chosen)];
     if (out.status != GeneStatus::ok) return;
     if (stopped)
       out.status = GeneStatus::stopped;
-    else if (!chosen.trace.converged())
+    else if (!done)
       out.status = GeneStatus::not_converged;
   }
 
