@@ -417,8 +417,8 @@ cwm_se_frame <- function(se, response, covariates, reduced, dims, assay) {
   covariates <- covariates %||% colnames(space)
   columns <- setdiff(c(response, covariates), colnames(space))
   extra <- lapply(columns, cwm_se_column, se = se, assay = assay)
-  frame <- cbind(as.data.frame(space),
-                 as.data.frame(stats::setNames(extra, columns), optional = TRUE))
+  frame <- as.data.frame(space)
+  frame[columns] <- extra
   rownames(frame) <- colnames(se)
   quoted <- function(names) paste(sprintf("`%s`", names), collapse = " + ")
   left <- if (length(response) > 1) {

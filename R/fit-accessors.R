@@ -47,7 +47,8 @@ clusters.default <- function(x, ...) {
 #' @export
 clusters.mixology_fit <- function(x, ...) {
   no_more("clusters", ...)
-  need_one_unit(x, "clusters", "predict(fit, newdata = <the data>, type = \"cluster\")")
+  need_one_unit(x, "clusters", if (is.null(x$kept)) "predict(fit, newdata = <the data>, type = \"cluster\")" else
+    sprintf("clusters(fit[[\"%s\"]])", x$units[[1]][1]))
   if (is.null(x$clusters)) abort("clusters", "this fit has no clusters of observations")
   x$clusters
 }
@@ -59,7 +60,8 @@ responsibilities <- function(x, ...) UseMethod("responsibilities")
 #' @export
 responsibilities.mixology_fit <- function(x, ...) {
   no_more("responsibilities", ...)
-  need_one_unit(x, "responsibilities", "predict(fit, newdata = <the data>, type = \"prob\")")
+  need_one_unit(x, "responsibilities", if (is.null(x$kept)) "predict(fit, newdata = <the data>, type = \"prob\")" else
+    sprintf("responsibilities(fit[[\"%s\"]])", x$units[[1]][1]))
   if (is.null(x$responsibilities)) {
     abort("responsibilities", "this fit has no clusters of observations")
   }

@@ -105,6 +105,8 @@ convergence_advice <- function(status) {
     not_finite = "look for extreme values in the data, or try other starting values",
     units = "see the column 'status' of glance(fit)",
     invalid = "correct the counts of that gene and fit it again",
+    not_converged = "try resume(fit, 1000) or a larger 'max_iterations'",
+    stopped = "go on with resume(fit, iterations)",
     mixing = "run longer chains: resume(fit, iterations)",
     "see the help page ?control")
 }
@@ -118,8 +120,8 @@ holds_units <- function(fit) !is.null(fit$units)
 
 need_one_unit <- function(fit, fun, instead) {
   if (!holds_units(fit)) return(invisible())
-  abort(fun, sprintf("the fit holds %d units and keeps none of their data", nrow(fit$units)),
-        "; try ", instead)
+  abort(fun, "the fit holds ", count_of(nrow(fit$units), "unit"), ", each with its own; try ",
+        instead)
 }
 
 engine_label <- function(method) {

@@ -148,7 +148,12 @@ resolve_size_factors <- function(size_factors, source, fun, default = NULL, cell
     }
     size_factors <- cells[[size_factors]]
   }
-  check_positive(size_factors, fun, "size_factors", length = source$cells, try = hint)
+  s <- check_positive(size_factors, fun, "size_factors", length = source$cells, try = hint)
+  if (max(s) / min(s) > 1e15) { # beyond that sums over cells lose the small ones
+    abort_arg(fun, "size_factors", "within a factor of 1e15 of each other",
+              sprintf("%.3g to %.3g", min(s), max(s)), "dropping those cells")
+  }
+  s
 }
 
 # Column sums over the genes that hold counts and nothing else.

@@ -243,6 +243,18 @@ subset_units.nbmix <- function(fit, i) {
   nbmix_as_one(one)
 }
 
+nbmix_unit_convergence <- function(fit, unit) {
+  done <- isTRUE(unit$converged)
+  draws <- fit$posterior$genes[[1]]$draws
+  if (!done && unit$status == "not_converged" && !is.null(draws)) {
+    return(draws_convergence(draws, "converged", unit$iterations))
+  }
+  why <- switch(unit$status, not_converged = "the iterations ran out before it converged",
+                stopped = "stopped before it converged", paste("status", unit$status))
+  list(converged = done, status = if (done) "converged" else unit$status,
+       reason = c(unname(fit$messages), why)[1], iterations = unit$iterations)
+}
+
 # The fit of one gene out of many as a fit of its own.
 nbmix_as_one <- function(fit) {
   unit <- fit$units
@@ -252,10 +264,7 @@ nbmix_as_one <- function(fit) {
   if (nrow(fit$estimate) > 0) out$vcov <- nbmix_covariance(fit$covariance, out$estimate)
   out[c("k", "df", "log_lik", "icl")] <- unit[c("k", "df", "logLik", "ICL")]
   out$nobs <- fit$cells
-  done <- isTRUE(unit$converged)
-  out$convergence <- list(converged = done, status = if (done) "converged" else unit$status,
-                          reason = c(unname(fit$messages), paste("status", unit$status))[1],
-                          iterations = unit$iterations)
+  out$convergence <- nbmix_unit_convergence(fit, unit)
   out$outcome <- unit$status
   out$objective$gene <- NULL
   kept <- fit$kept[[1]]

@@ -85,17 +85,24 @@ struct GeneFit {
   int chosen = 0;
 };
 
+// A part with less weight than this is at the boundary: it holds no cells.
+constexpr double kEmptyWeight = 1e-12;
+
 namespace detail {
 
 // Covariance of (weights, means, dispersions): inverse information and the delta method. Poisson
-// dispersions are left out; their rows are NaN.
+// dispersions and parts without cells are left out; their rows are NaN.
 inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
   const Index parts = m.weight.size();
   const Index free = parts - 1;
   const Index k = m.k();
   std::vector<Index> active;
+  const auto empty = [&](Index part) { return m.weight[part] < kEmptyWeight; };
+  Index reference = parts - 1;  // the last part with cells: the others' weights are against it
+  while (reference > 0 && empty(reference)) --reference;
   for (Index i = 0; i < hessian.rows(); ++i) {
     const bool psi = i >= free && (i - free) % 2 == 1;
+    if (empty(i < free ? i : (i - free) / 2) || i == reference) continue;
     if (psi && m.component[static_cast<std::size_t>((i - free) / 2)].phi == 0.0) continue;
     active.push_back(i);
   }
@@ -122,8 +129,10 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
                        (factor.vectorD().array() > 0.0).all();
   if (!regular) return out;
   out = jacobian * factor.solve(jacobian.transpose());
+  const bool alone = parts > 1 && (m.weight.array() < kEmptyWeight).count() == parts - 1;
   for (Index j = 0; j < parts; ++j) {
-    const bool none = j >= k;
+    const bool none = j >= k || empty(j);
+    if (empty(j) || alone) out.row(j).setConstant(kNaN), out.col(j).setConstant(kNaN);
     if (none || m.component[static_cast<std::size_t>(j)].phi == 0.0) {
       out.row(2 * parts + j).setConstant(kNaN);
       out.col(2 * parts + j).setConstant(kNaN);
