@@ -18,12 +18,16 @@
 #' @param accelerate Extrapolate along the path of the sweeps (SQUAREM), falling back to the plain
 #'   sweep where that would lower the objective. Default `TRUE`.
 #' @param start Where to start: an earlier fit of the same model, a vector of cluster labels, or a
-#'   list of starting values as the model's help page says. `NULL`: the model's own starts.
+#'   list of starting values as the model's help page says; or `readRDS()` of a `checkpoint`.
+#'   `NULL`: the model's own starts.
 #' @param time_limit Seconds after which the fit so far is returned with `converged = FALSE`.
 #'   Default no limit.
-#' @param checkpoint A file (`.rds` is added if missing) to which the running state is written
-#'   once a minute; `readRDS()` of it can be given as `start`. Written by EM and variational fits of
-#'   one unit; chains and fits of many genes go on by [resume()] instead.
+#' @param checkpoint A file (`.rds` is added if missing) to which the fit is written as it stands
+#'   once a minute, or every `options(mixology.checkpoint_seconds =)`, and when it ends. The same
+#'   call with `start = readRDS(file)` goes on from there, in another process if need be, and gives
+#'   bitwise the answer of a fit that was never stopped; other data or settings are refused. A fit
+#'   of many genes writes the genes that are done. Not written while several `k` are compared on
+#'   one data set, nor during the short runs of the starts.
 #' @param chains Independent chains. Default 4.
 #' @param iterations Sweeps of each chain, warm-up included. Default 2000.
 #' @param warmup Sweeps at the head of each chain that are thrown away. Default half of
@@ -111,6 +115,10 @@ check_checkpoint <- function(checkpoint, fun) {
 
 # The control of a fit: the engine's defaults, the user's object, or a plain list of settings.
 resolve_control <- function(control, method, fun) {
+  open_checkpoint(given_control(control, method, fun), method, fun)
+}
+
+given_control <- function(control, method, fun) {
   maker <- switch(method, em = em_control, vb = vb_control, gibbs = gibbs_control)
   wanted <- paste0(method, "_control")
   if (is.null(control)) return(maker())

@@ -147,7 +147,7 @@ cwm_run_gibbs <- function(input, spec, k) {
   kept <- (spec$control$iterations - spec$control$warmup) / spec$control$thin
   raw <- cwm_fit_gibbs(core, k, spec$control, spec$seed, spec$threads,
                        n * kept * spec$control$chains <= 5e7, monitor)
-  raw$chains <- cwm_join_chains(resumed$state$chains, raw$chains, spec$control$warmup)
+  raw$chains <- cwm_join_chains(resumed$state$chains, raw$chains, spec$control)
   cwm_summarise_gibbs(raw, core, input, spec, k)
 }
 
@@ -158,12 +158,12 @@ cwm_find_pivot <- function(core, spec, k) {
   cwm_pivot(core, k, spec$seed, spec$threads, new_monitor("cwm", spec$control, FALSE))
 }
 
-# A chain that was stopped in its warm-up left the state it stood at, which is no draw.
-cwm_join_chains <- function(old, new, warmup) {
+# A chain that was stopped before its first draw left the state it stood at, which is no draw.
+cwm_join_chains <- function(old, new, control) {
   if (is.null(old)) return(new)
   Map(function(before, after) {
-    if (before$iteration <= warmup) return(after)
-    after$draws <- rbind(before$draws, after$draws)
+    if (before$iteration - control$warmup < control$thin) return(after)
+    after$draws <- if (nrow(after$draws) == 0) before$draws else rbind(before$draws, after$draws)
     after$labels <- cbind(before$labels, after$labels)
     after
   }, old, new)

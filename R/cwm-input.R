@@ -354,7 +354,6 @@ cwm_start <- function(control, spec, input) {
   must <- sprintf("cluster labels (one per row, 1 to k), an earlier fit%s",
                   if (spec$method == "em") ", or a list of starting values" else "")
   if (length(spec$k) > 1) abort_arg("cwm", "k", "one number when a start is given", "several")
-  if (inherits(start, "mixology_checkpoint")) start <- start$fit
   if (inherits(start, "cwm")) return(cwm_start_fit(start, spec, input))
   if (is.list(start) && spec$method == "em") return(cwm_start_values(start, spec, input))
   if (is.factor(start)) start <- as.integer(start)

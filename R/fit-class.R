@@ -24,8 +24,7 @@ new_fit <- function(model, method, call, estimate, objective, convergence, contr
   fit <- list(model = model, method = method, call = small_call(call), estimate = estimate,
               objective = objective, convergence = convergence, control = control,
               data_info = data_info, nobs = nobs, df = df, ...)
-  fit$versions <- list(mixology = as.character(utils::packageVersion("mixology")),
-                       R = as.character(getRversion()), schema = 1L)
+  fit$versions <- package_state$versions
   class(fit) <- c(paste0(model, "_", method), model, "mixology_fit")
   validate_fit(fit)
 }
@@ -60,7 +59,7 @@ data_hash <- function(x) {
 }
 
 objective_frame <- function(trace) {
-  data.frame(iter = trace$iter, value = trace$value, seconds = trace$seconds)
+  quick_frame(trace[c("iter", "value", "seconds")])
 }
 
 convergence_info <- function(trace) trace[c("converged", "status", "reason", "iterations")]
@@ -99,6 +98,7 @@ convergence_sentence <- function(fit) {
 convergence_advice <- function(status) {
   switch(status,
     max_iterations = "try resume(fit, 1000) or a larger 'max_iterations'",
+    paused = "it is a checkpoint; give it as 'start' to the call that wrote it",
     interrupted = "the fit so far is kept; go on with resume(fit, iterations)",
     time_limit = "the fit so far is kept; go on with resume(fit, iterations)",
     objective_fell = "this is a numerical fault: do not use the fit; please report it",

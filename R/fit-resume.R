@@ -8,7 +8,8 @@
 #' A fit that was stopped while its starts were still compared, or that chose among candidates of
 #' which some were cut short, begins again with the new number of sweeps: its answer may depend on
 #' what was not tried yet. So do fits of many genes, which keep no states, and a gene of them. All
-#' other fits go on from where they stopped.
+#' other fits go on from where they stopped. What survives the end of the process is a
+#' `checkpoint`, see [em_control()].
 #'
 #' A fit keeps no copy of its data: they are found again by evaluating the fit's call where
 #' `resume()` is called, and are recognised by their hash. Give `data` if they have another name
@@ -115,7 +116,9 @@ join_traces <- function(resumed, objective) {
   if (is.null(resumed)) return(objective)
   old <- resumed$objective
   objective$seconds <- objective$seconds + max(old$seconds, 0)
-  rbind(old, objective[-1, ])
+  out <- rbind(old, objective[-1, ])
+  rownames(out) <- NULL
+  out
 }
 
 # Where the data are in the fit's call: named by the model, else the first argument.

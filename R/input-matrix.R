@@ -99,9 +99,11 @@ distinct_names <- function(names) {
   make.unique(ifelse(is.na(names) | names == "", "gene", names))
 }
 
-# First and last gene of each block; workers get some four blocks each, so that none waits long.
-source_blocks <- function(source, BPPARAM = NULL) {
+# First and last gene of each block; workers get some four blocks each, so that none waits long, and
+# blocks that are `saved` one by one are a hundredth of all.
+source_blocks <- function(source, BPPARAM = NULL, saved = FALSE) {
   size <- source$block
+  if (saved) size <- min(size, max(16L, as.integer(ceiling(source$genes / 100))))
   if (!is.null(BPPARAM)) {
     share <- ceiling(source$genes / (4 * BiocParallel::bpnworkers(BPPARAM)))
     size <- min(size, max(8L, as.integer(share)))

@@ -188,7 +188,8 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
   noise <- check_choice(noise, c("free", "equal"), "cwm", "noise")
   control <- resolve_control(control, method, "cwm")
   resumed <- control$resumed
-  spec <- list(method = method, noise = noise, seed = resolve_seed(seed, "cwm"),
+  seed <- resolve_seed(seed %||% saved_seed(control), "cwm")
+  spec <- list(method = method, noise = noise, seed = seed,
                threads = resolve_threads(threads, "cwm"), control = control,
                std_errors = check_flag(std_errors, "cwm", "std_errors"),
                verbose = check_flag(verbose, "cwm", "verbose"))
@@ -200,12 +201,21 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
                                           spec, input)
   spec$prior <- cwm_resolve_prior(prior, spec, input)
   spec$start <- cwm_start(control, spec, input)
-  fit <- if (method == "em") cwm_choose(input, spec, call, BPPARAM) else {
+  single <- length(spec$k) == 1 && length(spec$covariance) == 1
+  fit <- with_checkpoints("cwm", control, cwm_key(input, spec), function(control) {
+    spec$control <- control
+    if (method == "em") return(cwm_choose(input, spec, call, BPPARAM))
     cwm_one(input, spec, call, spec$k, spec$covariance)
-  }
+  }, pausable = single)
   cwm_warn_repeated(input)
   cwm_warn_degenerate(fit)
   warn_unconverged(fit)
+}
+
+# What the answer depends on beside the settings of the engine.
+cwm_key <- function(input, spec) {
+  c(list(data = input[c("x", "w", "y")]),
+    spec[c("method", "noise", "seed", "k", "covariance", "prior")])
 }
 
 # Every pair of k and covariance; the smallest BIC among the sound ones is kept.

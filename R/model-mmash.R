@@ -88,7 +88,10 @@ mmash <- function(x, y = NULL, prior = NULL, residual = "full", method = c("vb",
                              control, seed, threads, verbose)
   data <- mmash_data(x, y, covariates, settings)
   inputs <- mmash_bridge(data, prior, residual, update, settings)
-  fit <- mmash_run(inputs)
+  fit <- with_checkpoints("mmash", inputs$control, mmash_key(inputs), function(control) {
+    inputs$control <- control
+    mmash_run(inputs)
+  }, pausable = !identical(inputs$residual$rank, "auto"))
   call <- match.call(expand.dots = FALSE)
   call[[1]] <- as.name("mmash")
   fit$call <- small_call(call)
@@ -97,12 +100,19 @@ mmash <- function(x, y = NULL, prior = NULL, residual = "full", method = c("vb",
 
 # ---- 2. bridge ----------------------------------------------------------------------------------
 
+# What the answer depends on beside the settings of the engine.
+mmash_key <- function(inputs) {
+  list(data = inputs$data$info$hash, prior = inputs$prior, residual = inputs$residual,
+       update = inputs$learned, covariates = inputs$data$covariates,
+       settings = inputs[c("method", "standardize", "penalty", "order", "missing_x")])
+}
+
 mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x, storage, allele,
                            control, seed, threads, verbose) {
   fun <- "mmash"
   method <- check_choice(method, c("vb", "em", "gibbs"), fun, "method")
   control <- resolve_control(control, method, fun)
-  control$seed <- resolve_seed(seed %||% control$resumed$control$seed, fun)
+  control$seed <- resolve_seed(seed %||% saved_seed(control), fun)
   list(method = method, standardize = check_flag(standardize, fun, "standardize"),
        penalty = check_number(penalty, fun, "penalty", 1, .Machine$double.xmax), order = order,
        missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),

@@ -44,8 +44,10 @@
 #'   evidence is used whatever is said here, see [nbmix_prior()].
 #' @param prior See [nbmix_prior()].
 #' @param control Settings from [em_control()], [vb_control()] or [gibbs_control()]. Its `start` may
-#'   be an earlier fit, labels of the cells (one gene only), or `list(weight =, mean =,
-#'   dispersion =)`.
+#'   be an earlier fit (of many genes: matched by their names, a gene without a namesake of `k`
+#'   components starts as if there were none), labels of the cells (numbers, names or a factor, the
+#'   same for all genes), or `list(weight =, mean =, dispersion =)`. `k`, if it is left out, is
+#'   that of the start.
 #' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
 #' @param threads Threads; results do not depend on it. Default 2.
 #' @param verbose Show progress of long fits? Default in interactive use.
@@ -87,6 +89,7 @@ nbmix.default <- function(x, k = 1, size_factors = NULL, method = c("em", "vb", 
   check_no_dots(list(...), "nbmix", names(formals()))
   source <- count_source(x, "nbmix")
   if (source$vector) check_counts(x, "nbmix")
+  if (missing(k)) k <- NULL
   inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
                          prior, control, seed, threads, verbose, BPPARAM)
   nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
@@ -101,6 +104,7 @@ nbmix.SummarizedExperiment <- function(x, k = 1, size_factors = NULL,
                                        verbose = interactive(), BPPARAM = NULL, assay = NULL,
                                        ...) {
   check_no_dots(list(...), "nbmix", names(formals()))
+  if (missing(k)) k <- NULL
   counts <- se_assay(x, assay, "nbmix")
   source <- count_source(counts, "nbmix")
   size_factors <- resolve_size_factors(size_factors, source, "nbmix", se_size_factors(x),
@@ -118,14 +122,14 @@ nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_rei
                          prior, control, seed, threads, verbose, BPPARAM) {
   fun <- "nbmix"
   method <- check_choice(method, c("em", "vb", "gibbs"), fun, "method")
-  out <- list(source = source, method = method, k = nbmix_check_k(k, source$cells))
+  out <- list(source = source, method = method, control = resolve_control(control, method, fun))
   out$zero_inflated <- check_flag(zero_inflated, fun, "zero_inflated")
+  out$k <- nbmix_check_k(k %||% nbmix_start_size(out$control, out$zero_inflated), source$cells)
   out$cox_reid <- nbmix_check_cox_reid(cox_reid, out)
   out$criterion <- check_choice(criterion, c("BIC", "ICL", "AIC"), fun, "criterion")
   out$size_factors <- resolve_size_factors(size_factors, source, fun)
   out$prior <- nbmix_check_prior(prior, method)
-  out$control <- resolve_control(control, method, fun)
-  out$control$seed <- resolve_seed(seed, fun)
+  out$control$seed <- resolve_seed(seed %||% saved_seed(out$control), fun)
   out$threads <- resolve_threads(threads, fun)
   out$verbose <- check_flag(verbose, fun, "verbose")
   out$BPPARAM <- resolve_bpparam(BPPARAM, fun)
@@ -154,23 +158,100 @@ nbmix_check_cox_reid <- function(cox_reid, inputs) {
   cox_reid
 }
 
-# The state to start from as the core knows it: weights, log means, dispersions.
+# Components of the start, for a call that does not say k.
+nbmix_start_size <- function(control, zero_inflated) {
+  start <- control$start
+  if (!is.null(control$resumed)) return(control$resumed$k)
+  if (inherits(start, "nbmix")) return(max(start$k, start$units$k, na.rm = TRUE))
+  if (is.list(start)) return(max(length(start$weight) - zero_inflated, 1))
+  if (is.null(start)) 1L else max(length(unique(start)), 1L)
+}
+
+# Where the genes start: nothing, one state for all as the core knows it (weights, log means,
+# dispersions), list(genes = states by name), or list(labels = factor).
 nbmix_start <- function(control, inputs) {
   if (!is.null(control$resumed)) return(control$resumed$state %||% list())
   start <- control$start
   if (is.null(start)) return(list())
-  if (inherits(start, "mixology_checkpoint")) return(start$state)
-  if (inherits(start, "nbmix")) start <- start$estimate
-  if (is.numeric(start) || is.factor(start)) start <- nbmix_label_start(start, inputs)
-  size <- max(inputs$k) + inputs$zero_inflated
-  valid <- is.list(start) && all(c("weight", "mean", "dispersion") %in% names(start)) &&
-    all(lengths(start[c("weight", "mean", "dispersion")]) == size) && length(inputs$k) == 1
-  if (!valid) {
-    abort_arg("nbmix", "start", sprintf(paste("a fit of one gene, labels of its cells, or list(",
-              "weight =, mean =, dispersion =) of %d values each, with a single k"), size),
-              describe_value(start))
+  if (length(inputs$k) > 1) {
+    abort_arg("nbmix", "k", "one number when a start is given", describe_value(inputs$k))
   }
+  if (is.atomic(start)) return(list(labels = nbmix_check_labels(start, inputs)))
+  if (inherits(start, "nbmix") && holds_units(start)) return(nbmix_genes_start(start, inputs))
+  if (inherits(start, "nbmix")) {
+    if (start$zero_inflated != inputs$zero_inflated) {
+      abort_arg("nbmix", "start", sprintf("a fit %s a point mass at zero, as this one",
+                                          if (inputs$zero_inflated) "with" else "without"),
+                "another")
+    }
+    start <- start$estimate
+  }
+  size <- inputs$k + inputs$zero_inflated
+  valid <- is.list(start) && all(c("weight", "mean", "dispersion") %in% names(start)) &&
+    all(lengths(start[c("weight", "mean", "dispersion")]) == size)
+  if (!valid) {
+    abort_arg("nbmix", "start", sprintf(paste("an earlier fit, labels of the cells, or list(weight",
+              "=, mean =, dispersion =) of %d values each"), size), describe_value(start))
+  }
+  if (!inherits(control$start, "nbmix")) nbmix_check_values(start, inputs)
   nbmix_pack_start(start)
+}
+
+# Values that the engines could not leave again, or that are another model.
+nbmix_check_values <- function(start, inputs) {
+  value <- function(name) check_positive(start[[name]], "nbmix", paste0("start$", name), zero = TRUE)
+  weight <- check_positive(start$weight, "nbmix", "start$weight")
+  mean <- value("mean")
+  dispersion <- value("dispersion")
+  points <- sum(mean == 0)
+  if (points != inputs$zero_inflated) {
+    must <- if (inputs$zero_inflated) "positive but for one 0, the point mass" else
+      "positive unless zero_inflated = TRUE"
+    abort_arg("nbmix", "start$mean", must, sprintf("%s equal to 0", count_of(points, "value")))
+  }
+  if (max(dispersion) > 1e6) {
+    abort_arg("nbmix", "start$dispersion", "of at most 1e6", format(max(dispersion)))
+  }
+  parts <- data.frame(mean, dispersion)
+  if (anyDuplicated(parts) > 0) {
+    abort_arg("nbmix", "start", "of components that differ: from equal ones no sweep leads away",
+              sprintf("component %d twice", anyDuplicated(parts)))
+  }
+}
+
+nbmix_check_labels <- function(labels, inputs) {
+  if (length(labels) != inputs$source$cells || anyNA(labels)) {
+    abort_arg("nbmix", "start", "one label per cell, none missing",
+              sprintf("%d labels", length(labels)))
+  }
+  labels <- factor(labels)
+  if (nlevels(labels) != inputs$k) {
+    abort_arg("nbmix", "start", sprintf("labels of k = %d components", inputs$k),
+              sprintf("%d different labels", nlevels(labels)), "leaving 'k' out")
+  }
+  labels
+}
+
+# The states of the genes of an earlier fit that have as many parts as are wanted.
+nbmix_genes_start <- function(fit, inputs) {
+  e <- fit$estimate
+  rows <- split(seq_len(nrow(e)), factor(e$gene, unique(e$gene)))
+  rows <- rows[lengths(rows) == inputs$k + inputs$zero_inflated]
+  list(genes = lapply(rows, function(at) {
+    other <- sum(e$mean[at] == 0) != inputs$zero_inflated # another model, or a gene of zeros
+    if (other) list() else nbmix_pack_start(e[at, ])
+  }))
+}
+
+# The states of the genes of one block.
+nbmix_block_starts <- function(inputs, rows, first) {
+  start <- inputs$start
+  if (length(start) == 0) return(list())
+  genes <- length(rows$p) - 1
+  if (!is.null(start$labels)) return(nbmix_label_starts(start$labels, rows, inputs))
+  if (is.null(start$genes)) return(list(start))
+  names <- source_gene_names(inputs$source)[first - 1 + seq_len(genes)]
+  unname(lapply(names, function(name) start$genes[[name]] %||% list()))
 }
 
 nbmix_pack_start <- function(start) {
@@ -182,24 +263,24 @@ nbmix_pack_start <- function(start) {
        dispersion = dispersion[!point])
 }
 
-# Moments of the cells of each label.
-nbmix_label_start <- function(labels, inputs) {
-  if (inputs$source$genes != 1) abort("nbmix", "labels as 'start' need the counts of one gene")
-  if (length(labels) != inputs$source$cells || anyNA(labels)) {
-    abort_arg("nbmix", "start", "one label per cell, none missing",
-              sprintf("%d labels", length(labels)))
-  }
-  row <- inputs$source$read(1, 1)
-  x <- replace(numeric(inputs$source$cells), row$i + 1, row$x)
-  groups <- split(data.frame(x = x, s = inputs$size_factors), factor(labels))
-  part <- function(f) unname(vapply(groups, f, 0))
-  mean <- part(function(g) max(sum(g$x), 0.5) / sum(g$s))
-  excess <- part(function(g) {
-    m <- g$s * max(sum(g$x), 0.5) / sum(g$s)
-    sum((g$x - m)^2 - g$x) / sum(m^2)
+# Moments of the cells of each label, gene by gene: with m = s mean, the dispersion is
+# sum((x - m)^2 - x) / sum(m^2), of which the zeros need the sums of s and s^2 alone.
+nbmix_label_starts <- function(labels, rows, inputs) {
+  s <- inputs$size_factors
+  genes <- length(rows$p) - 1
+  gene <- factor(rep(seq_len(genes), diff(rows$p)), seq_len(genes))
+  cell <- rows$i + 1
+  sums <- function(v) unclass(tapply(v, list(gene, labels[cell]), sum, default = 0))
+  total <- function(v) rep(as.vector(tapply(v, labels, sum)), each = genes)
+  x <- replace(rows$x, !is.finite(rows$x), 0)
+  mean <- pmax(sums(x), 0.5) / total(s)
+  excess <- sums(x^2) - 2 * mean * sums(x * s[cell]) + mean^2 * total(s^2) - sums(x)
+  dispersion <- pmin(pmax(excess / (mean^2 * total(s^2)), 0.01), 20)
+  weight <- as.vector(table(labels)) / length(labels)
+  if (inputs$zero_inflated) weight <- c(0.9 * weight, 0.1)
+  lapply(seq_len(genes), function(g) {
+    list(weight = weight, log_mean = log(unname(mean[g, ])), dispersion = unname(dispersion[g, ]))
   })
-  list(weight = part(nrow) / length(labels), mean = mean,
-       dispersion = pmin(pmax(excess, 0.01), 20))
 }
 
 # ---- 3. fit and constructor ---------------------------------------------------------------------
@@ -208,11 +289,21 @@ nbmix_fit <- function(inputs, data, call) {
   call$... <- NULL
   call[[1]] <- as.name("nbmix")
   fit <- if (inputs$source$genes == 1 && inputs$source$vector) {
-    nbmix_one(inputs, data, call)
+    with_checkpoints("nbmix", inputs$control, nbmix_key(inputs, data), function(control) {
+      inputs$control <- control
+      inputs$start <- nbmix_start(control, inputs)
+      nbmix_one(inputs, data, call)
+    }, pausable = length(inputs$k) == 1)
   } else {
     nbmix_many(inputs, data, call)
   }
   warn_unconverged(fit)
+}
+
+# What the answer depends on beside the settings of the engine.
+nbmix_key <- function(inputs, data) {
+  c(list(data = data),
+    inputs[c("method", "k", "zero_inflated", "cox_reid", "criterion", "size_factors", "prior")])
 }
 
 nbmix_settings <- function(inputs) {
@@ -221,7 +312,7 @@ nbmix_settings <- function(inputs) {
 
 nbmix_engine_block <- function(inputs, rows, first, monitor, threads) {
   nbmix_em(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), inputs$control,
-           inputs$start, first, monitor, threads)
+           nbmix_block_starts(inputs, rows, first), first, monitor, threads)
 }
 
 nbmix_one <- function(inputs, data, call) {
@@ -242,15 +333,14 @@ nbmix_one_fit <- function(out, inputs, data, call, x) {
   posterior <- nbmix_posterior(x, inputs$size_factors, estimate$weight, estimate$mean,
                                estimate$dispersion)
   candidates <- nbmix_candidates(out$candidates, inputs, inputs$method)
-  chosen <- candidates[out$chosen, ]
-  icl <- chosen$ICL
+  chosen <- lapply(candidates, `[`, out$chosen)
   names <- inputs$source$cell_names
   control <- inputs$control
   control$resumed <- NULL
   new_nbmix(inputs$method, call, estimate, join_traces(resumed, objective_frame(trace)),
             convergence_info(trace), control, describe_data(data), inputs,
             nobs = length(x), df = chosen$df, k = chosen$k, log_lik = chosen$logLik,
-            icl = icl, vcov = nbmix_covariance(out$estimates$covariance, estimate),
+            icl = chosen$ICL, vcov = nbmix_covariance(out$estimates$covariance, estimate),
             responsibilities = nbmix_prob_matrix(posterior$prob, names),
             clusters = nbmix_labels(posterior$prob, names), candidates = candidates,
             outcome = out$status, histogram = nbmix_histogram(x),
@@ -311,24 +401,24 @@ nbmix_labels <- function(prob, cells) {
 # How often each count occurs: enough for a histogram; nothing says which cell had which.
 nbmix_histogram <- function(x) {
   value <- sort(unique(x))
-  data.frame(count = value, cells = tabulate(match(x, value)))
+  quick_frame(list(count = value, cells = tabulate(match(x, value), length(value))))
 }
 
 # One glance() row per K tried (and gene).
 nbmix_candidates <- function(table, inputs, method) {
   n <- inputs$source$cells
   rows <- length(table$k)
-  out <- data.frame(model = rep("nbmix", rows), method = rep(method, rows))
-  out[c("k", "logLik", "df")] <- table[c("k", "logLik", "df")]
+  out <- c(list(model = rep("nbmix", rows), method = rep(method, rows)),
+           table[c("k", "logLik", "df")])
   out$nobs <- rep(n, rows)
   out$AIC <- -2 * out$logLik + 2 * out$df
   out$BIC <- -2 * out$logLik + log(n) * out$df
   out$ICL <- out$BIC + 2 * table$entropy
-  if (method != "em") out[c("logLik", "AIC", "BIC", "ICL")] <- NA_real_
+  if (method != "em") out[c("logLik", "AIC", "BIC", "ICL")] <- list(rep(NA_real_, rows))
   out[c("objective", "converged", "status", "iterations", "seconds")] <-
     table[c("objective", "converged", "status", "iterations", "seconds")]
   if (method == "vb") out$evidence <- table$evidence
-  out
+  quick_frame(out)
 }
 
 register_model(

@@ -84,7 +84,7 @@ nbmix_check_prior <- function(prior, method) {
 
 nbmix_vb_block <- function(inputs, rows, first, monitor, threads) {
   nbmix_vb(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), inputs$control,
-           inputs$prior, inputs$start, first, monitor, threads)
+           inputs$prior, nbmix_block_starts(inputs, rows, first), first, monitor, threads)
 }
 
 # Draws from q: the Dirichlet, and normals on the log scale for means and dispersions.
@@ -137,7 +137,7 @@ nbmix_bayes_one <- function(inputs, data, call) {
 nbmix_run_gibbs <- function(inputs, rows, first, monitor, threads) {
   control <- inputs$control
   before <- control$resumed$state %||% list()
-  start <- if (length(before) == 0) inputs$start else list()
+  start <- if (length(before) == 0) nbmix_block_starts(inputs, rows, first) else list()
   settings <- unclass(control)[c("chains", "iterations", "warmup", "thin")]
   nbmix_gibbs(rows$p, rows$i, rows$x, inputs$size_factors, nbmix_settings(inputs), settings,
               inputs$prior, start, before, first, monitor, threads)

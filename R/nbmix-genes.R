@@ -1,8 +1,8 @@
 # Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
 
 nbmix_many <- function(inputs, data, call) {
+  pieces <- nbmix_run_blocks(inputs, data)
   inputs$control <- nbmix_whole_control(inputs)
-  pieces <- nbmix_run_blocks(inputs)
   source <- inputs$source
   genes <- nbmix_bind(pieces, "candidates")
   names <- source_gene_names(source)
@@ -19,7 +19,7 @@ nbmix_many <- function(inputs, data, call) {
 # the same answer as going on would.
 nbmix_whole_control <- function(inputs) {
   control <- inputs$control
-  control$resumed <- NULL
+  control[c("resumed", "target", "key", "pieces")] <- NULL
   control
 }
 
@@ -50,19 +50,28 @@ nbmix_gene_draws <- function(pieces) {
 }
 
 # Blocks one after another (threads inside), or spread over the workers of BPPARAM.
-nbmix_run_blocks <- function(inputs) {
-  blocks <- source_blocks(inputs$source, inputs$BPPARAM)
-  out <- if (is.null(inputs$BPPARAM)) nbmix_run_here(inputs, blocks) else
-    nbmix_run_there(inputs, blocks)
-  nbmix_offset_blocks(out, blocks)
+nbmix_run_blocks <- function(inputs, data) {
+  control <- inputs$control
+  saved <- control$pieces
+  key <- if (!is.null(control$checkpoint) || !is.null(control$key)) {
+    checkpoint_key(control, nbmix_key(inputs, data))
+  }
+  check_checkpoint_key("nbmix", control, key)
+  blocks <- saved$blocks %||%
+    source_blocks(inputs$source, inputs$BPPARAM, !is.null(control$checkpoint))
+  save <- block_saver("nbmix", control, blocks, key,
+                      list(method = inputs$method, seed = control$seed))
+  inputs$control <- nbmix_whole_control(inputs)
+  run <- if (is.null(inputs$BPPARAM)) nbmix_run_here else nbmix_run_there
+  nbmix_offset_blocks(nbmix_check_read(run(inputs, blocks, saved$done, save)), blocks)
 }
 
 # Once a block was stopped, or cannot be read any more, those behind it are not begun.
-nbmix_run_here <- function(inputs, blocks) {
+nbmix_run_here <- function(inputs, blocks, done, save) {
   run <- block_run("nbmix", inputs$source$genes, inputs$control$time_limit, inputs$verbose)
   fault <- NULL
-  out <- vector("list", nrow(blocks))
-  for (b in seq_len(nrow(blocks))) {
+  out <- done
+  for (b in setdiff(seq_len(nrow(blocks)), seq_along(done))) {
     first <- blocks$first[b]
     last <- blocks$last[b]
     rows <- nbmix_read(inputs$source, first, last, run$going())
@@ -71,24 +80,33 @@ nbmix_run_here <- function(inputs, blocks) {
     monitor <- block_monitor(run, first, last, inputs$control)
     out[[b]] <- nbmix_run_block(inputs, rows, first, monitor, inputs$threads, fault)
     if (any(out[[b]]$status == "stopped")) run$stop()
+    if (run$going()) save(out)
   }
-  nbmix_check_read(out)
+  out
 }
 
 # Genes on disk are read by the workers, those in memory are sent along.
-nbmix_run_there <- function(inputs, blocks) {
+nbmix_run_there <- function(inputs, blocks, done, save) {
   source <- inputs$source
   slim <- inputs
   slim$BPPARAM <- NULL
   if (!source$on_disk) slim$source[c("read", "totals")] <- NULL
   ends <- Sys.time() + min(inputs$control$time_limit, 1e9)
-  tasks <- lapply(seq_len(nrow(blocks)), function(b) {
+  task <- function(b) {
     first <- blocks$first[b]
     last <- blocks$last[b]
     list(inputs = slim, first = first, last = last, ends = ends,
          rows = if (!source$on_disk) source$read(first, last))
-  })
-  nbmix_check_read(map_items(tasks, nbmix_work, inputs$BPPARAM))
+  }
+  left <- setdiff(seq_len(nrow(blocks)), seq_along(done))
+  size <- if (is.null(inputs$control$checkpoint)) length(left) else
+    2 * BiocParallel::bpnworkers(inputs$BPPARAM)
+  for (round in split(left, ceiling(seq_along(left) / size))) {
+    done <- c(done, map_items(lapply(round, task), nbmix_work, inputs$BPPARAM))
+    status <- unlist(lapply(done, `[[`, "status"))
+    if (!any(status %in% c("stopped", "not_read"))) save(done)
+  }
+  done
 }
 
 nbmix_work <- function(task) {

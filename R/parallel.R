@@ -26,13 +26,13 @@ is_forked <- function() !identical(Sys.getpid(), package_state$pid)
 
 package_state <- new.env(parent = emptyenv())
 
-# What the C++ monitor needs: a progress closure (or NULL), the time limit, the checkpoint writer.
-new_monitor <- function(label, control, verbose, total = NA, info = list()) {
+# What the C++ monitor needs: a progress closure (or NULL), the time limit, and when to pause for a
+# checkpoint.
+new_monitor <- function(label, control, verbose, total = NA) {
   list(
     progress = if (verbose) progress_bar(label, total),
     time_limit = control$time_limit,
-    checkpoint = if (!is.null(control$checkpoint)) checkpoint_writer(control$checkpoint, info),
-    checkpoint_every = getOption("mixology.checkpoint_seconds", 60)
+    pause_after = if (isTRUE(control$pauses)) checkpoint_seconds() else Inf
   )
 }
 
@@ -70,7 +70,7 @@ block_run <- function(label, units, time_limit, verbose) {
 # The monitor of the block of units first..last; the core counts tasks, some of several units.
 block_monitor <- function(run, first, last, control) {
   control$time_limit <- run$left()
-  control["checkpoint"] <- list(NULL)
+  control$pauses <- NULL
   out <- new_monitor("", control, FALSE)
   if (!is.null(run$bar)) {
     out$progress <- function(done, all, objective) {
@@ -100,17 +100,4 @@ map_items <- function(items, fun, BPPARAM = NULL) {
     failed <- Find(function(result) inherits(result, "error"), BiocParallel::bpresult(e))
     stop(conditionMessage(failed %||% e), call. = FALSE)
   })
-}
-
-# Writes the running state to a file: first beside it, then renamed, so that a reader or a crash
-# never meets half a file.
-checkpoint_writer <- function(file, info) {
-  function(iteration, state) {
-    snapshot <- structure(c(list(iteration = iteration, state = state), info),
-                          class = "mixology_checkpoint")
-    beside <- paste0(file, ".part")
-    saveRDS(snapshot, beside)
-    file.rename(beside, file)
-    invisible()
-  }
 }

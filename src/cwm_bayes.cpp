@@ -105,7 +105,8 @@ Rcpp::List cwm_fit_gibbs(Rcpp::List input, int k, Rcpp::List control, double see
       run_gibbs(model, chains, options, static_cast<std::uint64_t>(seed), executor, monitor);
   Rcpp::List packed(static_cast<R_xlen_t>(chains.size()));
   for (std::size_t c = 0; c < chains.size(); ++c) {
-    if (chains[c].draws.empty()) keep(model, chains[c]);  // stopped early: where it stands
+    // stopped before its first draw: where it stands
+    if (chains[c].iteration - options.warmup < options.thin) keep(model, chains[c]);
     packed[static_cast<R_xlen_t>(c)] = to_list(model, chains[c]);
   }
   return Rcpp::List::create(Rcpp::Named("chains") = packed,

@@ -44,7 +44,7 @@ Rcpp::List nbmix_vb(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericV
                     int threads) {
   const Cells cells = make_cells(size_factors);
   NbmixOptions options = nbmix_options(settings, control);
-  options.start = to_archive(start);
+  read_starts(start, first_gene, options);
   const VbFitter fitter(cells, options, read_prior(prior));
   RMonitor watch(monitor);
   TbbExecutor executor(threads);
@@ -61,7 +61,7 @@ Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::Numer
   const Cells cells = make_cells(size_factors);
   const GeneBlock block{p, i, x};
   NbmixOptions options = nbmix_options(settings, Rcpp::List());
-  options.start = to_archive(start);
+  read_starts(start, first_gene, options);
   const GibbsOptions gibbs = gibbs_options(control);
   std::vector<Archive> saved;
   for (R_xlen_t c = 0; c < before.size(); ++c) saved.push_back(to_archive(before[c]));

@@ -14,6 +14,7 @@ struct KernelTable {
   using Unary = void (*)(const double*, double*, std::size_t);
   Unary exp, log, log1p, log1pexp, lgamma, digamma, trigamma;
   void (*lgamma_diff)(const double*, const double*, std::size_t, double*, std::size_t);
+  void (*rising)(const double*, std::size_t, double, double*, double*, double*);
   double (*sum)(const double*, std::size_t);
   double (*dot)(const double*, const double*, std::size_t);
   double (*weighted_dot)(const double*, const double*, const double*, std::size_t);
@@ -158,6 +159,13 @@ void vlgamma_diff(const double* x, const double* r, double* y, std::size_t n) {
 }
 void vlgamma_diff(const double* x, double r, double* y, std::size_t n) {
   kernels().lgamma_diff(x, &r, 0, y, n);
+}
+void vrising(const double* x, double a, double* value, std::size_t n) {
+  kernels().rising(x, n, a, value, nullptr, nullptr);
+}
+void vrising_slopes(const double* x, double a, double* value, double* first, double* second,
+                    std::size_t n) {
+  kernels().rising(x, n, a, value, first, second);
 }
 double vsum(const double* x, std::size_t n) { return kernels().sum(x, n); }
 double dot(const double* x, const double* y, std::size_t n) { return kernels().dot(x, y, n); }

@@ -4,11 +4,10 @@
 
 #include <atomic>
 
-#include "core/archive.h"
-
 namespace mixology {
 
-enum class Action { proceed, stop, checkpoint };
+// `pause`: stop at the next place from which the fit goes on exactly, so that it can be saved.
+enum class Action { proceed, stop, pause };
 enum class StopReason { none, interrupted, time_limit };
 
 class Monitor {
@@ -22,8 +21,8 @@ class Monitor {
   // Progress of a batch of independent tasks.
   virtual Action tick_batch(double /*done*/, double /*total*/) { return answer(); }
 
-  // Receives the state after tick() has answered `checkpoint`.
-  virtual void checkpoint(int /*iteration*/, const Archive& /*state*/) {}
+  // May tick() answer `pause`? An engine whose places to pause cost time asks.
+  virtual bool pauses() const { return false; }
 
   bool stopped() const noexcept { return reason() != StopReason::none; }
   StopReason reason() const noexcept { return reason_.load(std::memory_order_relaxed); }

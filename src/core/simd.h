@@ -41,6 +41,12 @@ void vlgamma_diff(const double* x, const double* r, double* y, std::size_t n);
 // The same with one r for all: the table of one gene and component.
 void vlgamma_diff(const double* x, double r, double* y, std::size_t n);
 
+// y_i = sum_{j < x_i} log(1 + j / a) for x_i >= 0 and a >= 8, good through the limit of large a.
+void vrising(const double* x, double a, double* y, std::size_t n);
+// The same with its first and second derivative in phi = 1 / a.
+void vrising_slopes(const double* x, double a, double* y, double* first, double* second,
+                    std::size_t n);
+
 double vsum(const double* x, std::size_t n);
 double dot(const double* x, const double* y, std::size_t n);  // sum x y
 double weighted_dot(const double* w, const double* x, const double* y, std::size_t n);

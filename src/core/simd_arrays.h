@@ -62,6 +62,38 @@ static void lgamma_diff_array(const double* x, const double* r, std::size_t r_st
   }
 }
 
+// The slopes only when `first` is not null.
+static void rising_array(const double* x, std::size_t n, double a, double* value, double* first,
+                         double* second) {
+  const RisingAt at = rising_at(a);
+  const bool slopes = first != nullptr;
+  double from[kWidth], to[3][kWidth];
+  for (std::size_t i = 0; i < n; i += kWidth) {
+    const std::size_t m = n - i;
+    if (__builtin_expect(m >= kWidth, 1)) {
+      const RisingValues r = rising_v(load(x + i), at, slopes);
+      store(value + i, r.value);
+      if (slopes) {
+        store(first + i, r.first);
+        store(second + i, r.second);
+      }
+      continue;
+    }
+    for (std::size_t j = 0; j < kWidth; ++j) from[j] = 1.0;
+    for (std::size_t j = 0; j < m; ++j) from[j] = x[i + j];
+    const RisingValues r = rising_v(load(from), at, slopes);
+    store(to[0], r.value);
+    store(to[1], r.first);
+    store(to[2], r.second);
+    for (std::size_t j = 0; j < m; ++j) {
+      value[i + j] = to[0][j];
+      if (!slopes) continue;
+      first[i + j] = to[1][j];
+      second[i + j] = to[2][j];
+    }
+  }
+}
+
 // ---- sums --------------------------------------------------------------------------------
 
 // Sixteen partial sums whatever the register width, added pairwise at the end: the order of
@@ -227,7 +259,7 @@ static void rows_array(const double* x, std::size_t n, std::size_t k, std::size_
 const KernelTable* table() {
   static const KernelTable kernels = {exp_array,      log_array,          log1p_array,
                                       log1pexp_array, lgamma_array,       digamma_array,
-                                      trigamma_array, lgamma_diff_array,  sum_array,
+                                      trigamma_array, lgamma_diff_array, rising_array, sum_array,
                                       dot_array,      weighted_dot_array, weighted_square_array,
                                       axpy_array,     log_sum_exp_array,  rows_array};
   return &kernels;

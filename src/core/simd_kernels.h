@@ -284,6 +284,60 @@ MIXOLOGY_INLINE V lgamma_diff_v(V x, V r) {
   return select((x >= 0.0) & (r > 0.0), out, splat(__builtin_nan("")));
 }
 
+// R(x) = sum_{j < x} log(1 + j / a) for a >= 8, and with phi = 1 / a its slopes in phi. With b = a + x,
+// t = x / a and w = a / b the difference of Stirling's series is
+//   R = x log(1 + t) + a (log(1 + t) - t) - log(1 + t) / 2 + S(b) - S(a),
+// and R', R'' those of the digamma and trigamma functions with what cancels taken out by hand: the
+// first terms in t, and the first of each series.
+struct RisingAt {
+  V a, s, d, t;  // a, and the series of log gamma, digamma and trigamma there, the latter two rests
+};
+MIXOLOGY_INLINE V series_rest(const double* c, V u) {
+  const V u2 = u * u;
+  return u2 * polynomial8(c + 1, u, u2, u2 * u2);
+}
+MIXOLOGY_INLINE RisingAt rising_at(double a) {
+  const V inverse = splat(1.0 / a);
+  const V u = inverse * inverse;
+  return {splat(a), inverse * polynomial9(kStirling, u), series_rest(kDigamma, u),
+          inverse * series_rest(kTrigamma, u)};
+}
+
+struct RisingValues {
+  V value, first, second;
+};
+MIXOLOGY_INLINE RisingValues rising_v(V x, const RisingAt& at, bool slopes) {
+  const V a = at.a;
+  const V t = x / a;
+  const V u = 1.0 + t;
+  const V w = 1.0 / u;
+  const V log1p_t = log_normal_v(u, (t - (u - 1.0)) * w);
+  // log(1 + t) = 2 s + s^3 P(s^2), s = t / (2 + t), where cancellation would hurt
+  const V half = 1.0 / (2.0 + t);
+  const V s = t * half;
+  const V z = s * s;
+  const V p = polynomial7(kLog, z);
+  const I close = t < 0.41;
+  const V minus_t = select(close, s * (z * p - t), log1p_t - t);
+  const V inverse_b = w / a;
+  const V ub = inverse_b * inverse_b;
+  RisingValues out = {};
+  out.value = (x - 0.5) * log1p_t + a * minus_t + (inverse_b * polynomial9(kStirling, ub) - at.s);
+  if (slopes) {
+    const V share = t * w;  // x / b
+    const V digamma_rest = at.d - series_rest(kDigamma, ub);
+    const V trigamma_rest = inverse_b * series_rest(kTrigamma, ub) - at.t;
+    out.first = -(a * (a * (minus_t + digamma_rest) + 0.5 * share)) -
+                share * (1.0 + w) * (1.0 / 12.0);
+    const V cubic = select(close, t * t * s * (w - 2.0 * p * (half * half)),
+                           (t + share) - 2.0 * log1p_t);
+    const V leading = share * w * w * (1.0 / 6.0) / a;
+    out.second = a * a * (0.5 * share * share + a * (2.0 * digamma_rest + a * trigamma_rest) -
+                          (a * cubic + leading));
+  }
+  return out;
+}
+
 }  // namespace
 }  // namespace MIXOLOGY_SIMD_NAMESPACE
 }  // namespace mixology

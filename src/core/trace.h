@@ -15,6 +15,7 @@ enum class Status {
   max_iterations,
   interrupted,
   time_limit,
+  paused,
   objective_fell,
   not_finite
 };
@@ -31,6 +32,8 @@ inline const char* status_name(Status status) {
       return "interrupted";
     case Status::time_limit:
       return "time_limit";
+    case Status::paused:
+      return "paused";
     case Status::objective_fell:
       return "objective_fell";
     case Status::not_finite:

@@ -27,6 +27,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/archive.h"
 #include "core/options.h"
 #include "core/parallel.h"
 #include "core/trace.h"
@@ -75,8 +76,10 @@ class Ascent {
          Monitor& monitor)
       : model_(model), state_(state), options_(options), executor_(executor), monitor_(monitor) {}
 
-  // Climbs from `state`, which ends at the last accepted point.
-  Trace run(AscentProgress* progress = nullptr) {
+  // Climbs from `state`, which ends at the last accepted point. A climb that others depend on, such
+  // as one of several short runs, does not pause.
+  Trace run(AscentProgress* progress = nullptr, bool may_pause = true) {
+    may_pause_ = may_pause && progress != nullptr;
     begin(progress);
     while (trace_.status == Status::running) step();
     if (progress != nullptr) *progress = {iteration_, memory()};
@@ -218,14 +221,14 @@ class Ascent {
 
   void check_limits() {
     const Action action = monitor_.tick(iteration_, value_);
-    if (action == Action::checkpoint) monitor_.checkpoint(iteration_, model_.save(state_));
     if (action == Action::stop) {
       stop();
     } else if (iteration_ >= last_) {
       trace_.end(Status::max_iterations, "the iterations ran out before it converged");
+    } else if (action == Action::pause && may_pause_) {
+      trace_.end(Status::paused, "stopped to be saved");
     }
   }
-
   void stop() { trace_.end(stopped_status(monitor_.reason()), "stopped before it converged"); }
 
   static std::string text(const char* format, double value) {
@@ -247,6 +250,7 @@ class Ascent {
   double value_ = 0.0;
   int iteration_ = 0;
   int last_ = 0;
+  bool may_pause_ = false;
 };
 
 }  // namespace mixology

@@ -9,6 +9,7 @@
 //   std::vector<std::uint8_t> labels(const State&) const
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -47,6 +48,24 @@ void keep(const Model& model, Chain<typename Model::State>& chain) {
   if constexpr (has_labels<Model>::value) chain.labels.push_back(model.labels(chain.state));
 }
 
+// How many sweeps the chains take before they wait for one another, so that a pause finds all of
+// them at the same sweep: as many as take a fifth of a second, all of them if nobody asks to pause.
+class Leg {
+ public:
+  explicit Leg(const Monitor& monitor) : length_(monitor.pauses() ? 1 : -1) {}
+  int end(int from, int last) const {
+    return length_ < 0 || length_ > last - from ? last : from + length_;
+  }
+  void adapt() {
+    if (clock_.elapsed() < 0.1 && length_ < (1 << 20)) length_ *= 2;
+    clock_ = Trace();
+  }
+
+ private:
+  int length_;
+  Trace clock_;
+};
+
 // Takes every chain to options.iterations sweeps in all; a chain that has some behind it goes on
 // exactly as if it had never stopped. One chain may use the executor inside its sweeps, several
 // chains share it among themselves.
@@ -56,9 +75,10 @@ Status run_gibbs(const Model& model, std::vector<Chain<typename Model::State>>& 
                  Monitor& monitor) {
   Executor serial;
   Executor& inner = chains.size() == 1 ? executor : serial;
+  int target = 0;
   auto run_chain = [&](Index i) {
     auto& chain = chains[static_cast<std::size_t>(i)];
-    while (chain.iteration < options.iterations && !monitor.stopped()) {
+    while (chain.iteration < target && !monitor.stopped()) {
       model.gibbs_sweep(chain.state,
                         SweepKey{seed, static_cast<std::uint64_t>(i),
                                  static_cast<std::uint64_t>(chain.iteration)},
@@ -70,11 +90,20 @@ Status run_gibbs(const Model& model, std::vector<Chain<typename Model::State>>& 
     }
   };
   monitor.tick(0, 0.0);  // chains shorter than a poll would not notice that time is up
-  if (chains.size() == 1) {
-    run_chain(0);
-  } else {
-    executor.run(static_cast<Index>(chains.size()), run_chain, monitor);
+  for (const auto& chain : chains) target = std::max(target, chain.iteration);
+  Leg leg(monitor);
+  bool paused = false;
+  while (target < options.iterations && !monitor.stopped() && !paused) {
+    target = leg.end(target, options.iterations);
+    if (chains.size() == 1) {
+      run_chain(0);
+    } else {
+      executor.run(static_cast<Index>(chains.size()), run_chain, monitor);
+    }
+    leg.adapt();
+    paused = target < options.iterations && monitor.tick(target, 0.0) == Action::pause;
   }
+  if (paused) return Status::paused;
   return monitor.stopped() ? stopped_status(monitor.reason()) : Status::converged;
 }
 

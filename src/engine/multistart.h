@@ -71,7 +71,8 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
         Executor serial;
         const auto slot = static_cast<std::size_t>(i);
         ShortRun& end = ended[slot];
-        end.trace = Ascent<Model>(model, starts[slot], options, serial, monitor).run(&end.progress);
+        Ascent<Model> climb(model, starts[slot], options, serial, monitor);
+        end.trace = climb.run(&end.progress, false);
         if (std::isfinite(end.trace.last())) report.objective[slot] = end.trace.last();
         degenerate[slot] = is_degenerate(model, starts[slot]);
       },
@@ -130,7 +131,8 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
     if (anew) starts[slot] = begun[slot];
     AscentProgress here;
     Trace trace = climb_on(model, starts[slot], options, executor, monitor, runs[slot], here);
-    const bool good = !is_degenerate(model, starts[slot]) || monitor.stopped();
+    const bool good =
+        !is_degenerate(model, starts[slot]) || monitor.stopped() || trace.status == Status::paused;
     if (good || i == 0) {  // the first stands when all are degenerate
       report.chosen = order[i];
       progress = std::move(here);

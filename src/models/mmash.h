@@ -17,6 +17,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/archive.h"
 #include "core/parallel.h"
 #include "models/mmash/design.h"
 #include "models/mmash/missing.h"

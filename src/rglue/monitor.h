@@ -1,15 +1,15 @@
-// The monitor of a fit called from R: interrupts, progress, time limit, checkpoints. It enters R
+// The monitor of a fit called from R: interrupts, progress, time limit, pauses to be saved. It enters R
 // on the main thread only; from any other thread it answers from the flag.
 #pragma once
 
 #include <Rcpp.h>
 
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <thread>
 
 #include "core/monitor.h"
-#include "rglue/archive.h"
 
 namespace mixology {
 
@@ -18,16 +18,15 @@ class RMonitor : public Monitor {
   // `settings` comes from new_monitor() in R.
   explicit RMonitor(const Rcpp::List& settings)
       : time_limit_(Rcpp::as<double>(settings["time_limit"])),
-        checkpoint_every_(Rcpp::as<double>(settings["checkpoint_every"])),
-        progress_(settings["progress"]),
-        save_(settings["checkpoint"]) {}
+        pause_after_(Rcpp::as<double>(settings["pause_after"])),
+        progress_(settings["progress"]) {}
 
   Action tick(int iteration, double objective) override {
     if (!on_main_thread()) return answer();
     poll();
     report(iteration, NA_REAL, objective);
-    const bool due = save_ != R_NilValue && seconds() - last_checkpoint_ >= checkpoint_every_;
-    return stopped() ? Action::stop : due ? Action::checkpoint : Action::proceed;
+    if (stopped()) return Action::stop;
+    return seconds() >= pause_after_ ? Action::pause : Action::proceed;
   }
 
   Action tick_batch(double done, double total) override {
@@ -37,12 +36,7 @@ class RMonitor : public Monitor {
     return answer();
   }
 
-  void checkpoint(int iteration, const Archive& state) override {
-    if (!on_main_thread() || save_ == R_NilValue) return;
-    const Rcpp::Function save(save_);
-    save(iteration, to_list(state));
-    last_checkpoint_ = seconds();
-  }
+  bool pauses() const override { return pause_after_ < HUGE_VAL; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -72,11 +66,9 @@ class RMonitor : public Monitor {
   const std::thread::id main_thread_ = std::this_thread::get_id();
   const Clock::time_point start_ = Clock::now();
   const double time_limit_;
-  const double checkpoint_every_;
+  const double pause_after_;
   Rcpp::RObject progress_;
-  Rcpp::RObject save_;
   double last_report_ = 0.0;
-  double last_checkpoint_ = 0.0;
 };
 
 }  // namespace mixology

@@ -31,6 +31,12 @@ inline NbmixOptions nbmix_options(const Rcpp::List& settings, const Rcpp::List& 
   return options;
 }
 
+// `start`: no state, one for all genes, or one for each (some of them empty lists).
+inline void read_starts(const Rcpp::List& start, double first_gene, NbmixOptions& options) {
+  for (const Rcpp::List one : start) options.starts.push_back(to_archive(one));
+  options.first_item = static_cast<std::uint64_t>(first_gene);
+}
+
 inline Mixture mixture_of(const Rcpp::NumericVector& weight, const Rcpp::NumericVector& mean,
                           const Rcpp::NumericVector& dispersion) {
   Mixture mixture;

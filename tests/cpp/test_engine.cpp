@@ -152,17 +152,16 @@ class StopAfter : public Monitor {
   std::atomic<int> seen_{0};
 };
 
-class Checkpointer : public Monitor {
+class PauseAt : public Monitor {
  public:
+  explicit PauseAt(int iteration) : at_(iteration) {}
   Action tick(int iteration, double) override {
-    return iteration == 5 ? Action::checkpoint : Action::proceed;
+    return iteration >= at_ ? Action::pause : Action::proceed;
   }
-  void checkpoint(int iteration, const Archive& state) override {
-    saved_at = iteration;
-    saved = state;
-  }
-  int saved_at = -1;
-  Archive saved;
+  bool pauses() const override { return true; }
+
+ private:
+  const int at_;
 };
 
 bool never_falls(const Trace& trace) {
@@ -278,24 +277,28 @@ TEST_CASE("a stopped climb goes on bitwise from its saved state") {
   }
 }
 
-TEST_CASE("the monitor stops a climb, and is handed a checkpoint when it asks for one") {
+TEST_CASE("the monitor stops a climb, or has it pause where it goes on exactly") {
   const TinyMixture model = tiny_model();
   Executor serial;
-  EmOptions options;
-  options.accelerate = false;
-  options.tolerance = 0.0;
+  Monitor quiet;
   StopAfter stop(4);
   auto state = tiny_start();
   const Trace trace = run_vb(model, state, VbOptions(), serial, stop);
   REQUIRE(trace.status == Status::interrupted);
   REQUIRE(trace.iterations() <= 4);
-  Checkpointer checkpointer;
+  EmOptions options;
+  options.tolerance = 0.0;
+  options.max_iterations = 30;
+  auto whole = tiny_start();
+  const Trace once = run_em(model, whole, options, serial, quiet);
+  PauseAt pause(5);
   state = tiny_start();
-  options.max_iterations = 6;
-  run_em(model, state, options, serial, checkpointer);
-  REQUIRE(checkpointer.saved_at == 5);
-  REQUIRE(checkpointer.saved.has("mean"));
-  REQUIRE_THROWS_AS(checkpointer.saved.vector("no such thing"), std::invalid_argument);
+  AscentProgress progress;
+  REQUIRE(run_em(model, state, options, serial, pause, &progress).status == Status::paused);
+  REQUIRE(progress.iteration == 5);
+  options.max_iterations = 25;
+  REQUIRE(run_em(model, state, options, serial, quiet, &progress).last() == once.last());
+  REQUIRE_THROWS_AS(Archive().vector("no such thing"), std::invalid_argument);
 }
 
 TEST_CASE("the best start goes on, whatever the order of the threads") {

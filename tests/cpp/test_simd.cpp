@@ -210,6 +210,34 @@ TEST_CASE("special values", "[simd]") {
   });
 }
 
+TEST_CASE("vrising and its slopes, through the limit of large a") {
+  const Vector x = {0, 1, 2, 3, 5, 8, 9, 17, 100, 1000, 54321};
+  at_every_level([&] {
+    for (const double a : {8.0, 8.5, 33.3, 1e3, 1e9, 1e16, 1.6e18}) {
+      Vector value(x.size()), first(x.size()), second(x.size()), alone(x.size());
+      vrising(x.data(), a, alone.data(), x.size());
+      vrising_slopes(x.data(), a, value.data(), first.data(), second.data(), x.size());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        Real sum = 0, slope = 0, curve = 0;
+        for (double j = 1; j < x[i]; ++j) {
+          const Real ratio = j / (1 + j / static_cast<Real>(a));
+          sum += std::log1p(j / static_cast<Real>(a));
+          slope += ratio;
+          curve += ratio * ratio;
+        }
+        INFO("x " << x[i] << " a " << a);
+        CHECK(std::fabs(value[i] - static_cast<double>(sum)) <=
+              1e-15 * static_cast<double>(sum) + 1e-15 / a);
+        CHECK(same_bits(value[i], alone[i]));
+        CHECK(std::fabs(first[i] - static_cast<double>(slope)) <=
+              4e-15 * (1 + static_cast<double>(slope)));
+        CHECK(std::fabs(second[i] + static_cast<double>(curve)) <=
+              4e-13 * (1 + static_cast<double>(curve)));
+      }
+    }
+  });
+}
+
 TEST_CASE("a result does not depend on its place in the array", "[simd]") {
   Vector x;
   for (const double v : reference::log_grid(1e-12, 600, 37)) {

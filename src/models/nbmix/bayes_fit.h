@@ -53,16 +53,21 @@ class VbFitter {
     const NbmixPrior prior = gene_prior(prior_, gene);
     const NbmixVb quick(gene, prior);
     const NbmixVb full(exact, prior);
-    fit.exact_zeros = options_.start.has("exact");
+    const Archive& start = options_.start(item);
+    fit.exact_zeros = start.has("exact");
     const NbmixVb& model = fit.exact_zeros ? full : quick;
     const Gene& data = fit.exact_zeros ? exact : gene;
-    NbmixVb::State state = begin(data, model, item, fit, executor, monitor);
-    climb(model, state, fit, executor, monitor);
+    NbmixVb::State state;
+    if (start.items().empty()) {
+      state = climb_starts(data, model, item, fit, executor, monitor);
+    } else {
+      climb(model, state = model.load(start), start, fit, executor, monitor);
+    }
     double bound = finish(full, exact, state, fit);
     if (fit.trace.converged() &&
         std::abs(fit.trace.last() - bound) > 1e-8 * (std::abs(bound) + 1.0)) {
       fit.exact_zeros = true;  // the quadrature was not good enough here
-      climb(full, state = full.load(full.save(state)), fit, executor, monitor);
+      climb(full, state = full.load(full.save(state)), Archive(), fit, executor, monitor);
       bound = finish(full, exact, state, fit);
     }
     if (fit.exact_zeros && !fit.state.has("exact")) fit.state.put("exact", 1.0);
@@ -81,12 +86,16 @@ class VbFitter {
     return bound;
   }
 
-  NbmixVb::State begin(const Gene& gene, const NbmixVb& model, std::uint64_t item, NbmixFit& fit,
-                       Executor& executor, Monitor& monitor) const {
-    if (!options_.start.items().empty()) return model.load(options_.start);
+  NbmixVb::State climb_starts(const Gene& gene, const NbmixVb& model, std::uint64_t item,
+                              NbmixFit& fit, Executor& executor, Monitor& monitor) const {
     std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
-    fit.starts = short_runs(model, starts, options_.em, executor, monitor);
-    return std::move(starts[static_cast<std::size_t>(fit.starts.chosen)]);
+    AscentProgress progress;
+    fit.trace =
+        climb_from_starts(model, starts, options_.em, executor, monitor, fit.starts, progress);
+    NbmixVb::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
+    fit.state = model.save(state);
+    remember(fit, progress);
+    return std::move(state);
   }
 
   // The starts of EM, and for every smaller number of components one in which the others are empty:
@@ -107,10 +116,9 @@ class VbFitter {
     return out;
   }
 
-  void climb(const NbmixVb& model, NbmixVb::State& state, NbmixFit& fit, Executor& executor,
-             Monitor& monitor) const {
+  void climb(const NbmixVb& model, NbmixVb::State& state, const Archive& start, NbmixFit& fit,
+             Executor& executor, Monitor& monitor) const {
     AscentProgress progress;
-    const Archive& start = options_.start;
     if (start.has("iteration")) {
       progress = {static_cast<int>(start.scalar("iteration")), start};
     }
@@ -182,8 +190,8 @@ class GibbsFitter {
       if (before.empty()) {
         Rng rng(options_.seed, static_cast<std::uint64_t>(c), 0, item, 1);
         const Mixture start = starts.make(options_.k[0], c, options_.zero_inflated, rng);
-        chain.state =
-            options_.start.items().empty() ? model.init(start) : model.load(options_.start);
+        const Archive& given = options_.start(item);
+        chain.state = given.items().empty() ? model.init(start) : model.load(given);
       } else {
         const Archive& saved = before[static_cast<std::size_t>(c)];
         chain.state = model.load(saved);

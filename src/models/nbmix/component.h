@@ -92,23 +92,22 @@ class ComponentLikelihood {
     const ArrayXd t = sums_.gene.s * (std::exp(c.eta) * c.phi);
     const ArrayXd logs = site_logs(sums_.gene.s, c);
     const ArrayXd v = t / (1.0 + t);
-    ArrayXd first, second;
-    sums_.gene.table.slopes(c.phi, first, second);
+    const RisingSlopes rising = sums_.gene.table.slopes(c.phi);
     const double bv = (sums_.b * v).sum();
     const double bvv = (sums_.b * v * v).sum();
     const double av = (sums_.a * v).sum();
     const double avv = (sums_.a * v * v).sum();
     const double al = (sums_.a * logs).sum();
-    const double rise = c.phi * (sums_.h * first).sum();
+    const double rise = c.phi * (sums_.h * rising.first).sum();
     Slopes out;
     out.value = zx_ * c.eta - (sums_.b * logs).sum() - r * al +
-                (sums_.h * sums_.gene.table.value(c.phi)).sum();
+                (sums_.h * rising.value).sum();
     out.eta = zx_ - bv - r * av;
     out.psi = rise - bv - r * (av - al);
     out.eta_eta = -(bv - bvv) - r * (av - avv);
     out.eta_psi = -(bv - bvv) + r * avv;
     out.psi_psi =
-        rise + c.phi * c.phi * (sums_.h * second).sum() - (bv - bvv) - r * (al - av - avv);
+        rise + c.phi * c.phi * (sums_.h * rising.second).sum() - (bv - bvv) - r * (al - av - avv);
     if (prior_ != nullptr) add_prior(c, out);
     return out;
   }

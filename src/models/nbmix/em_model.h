@@ -10,7 +10,6 @@
 #include <Eigen/Eigenvalues>
 #include <utility>
 
-#include "core/archive.h"
 #include "models/nbmix/information.h"
 
 namespace mixology {
@@ -108,25 +107,11 @@ class NbmixEm {
 
   Archive save(const State& state) const {
     Archive archive;
-    archive.put("weight", state.mixture.weight);
-    VectorXd eta(state.mixture.k()), phi(state.mixture.k());
-    for (Index j = 0; j < state.mixture.k(); ++j) {
-      eta[j] = state.mixture.component[static_cast<std::size_t>(j)].eta;
-      phi[j] = state.mixture.component[static_cast<std::size_t>(j)].phi;
-    }
-    archive.put("log_mean", eta);
-    archive.put("dispersion", phi);
+    save_mixture(archive, state.mixture);
     return archive;
   }
 
-  State load(const Archive& archive) const {
-    Mixture mixture;
-    mixture.weight = archive.vector("weight");
-    const VectorXd eta = archive.vector("log_mean");
-    const VectorXd phi = archive.vector("dispersion");
-    for (Index j = 0; j < eta.size(); ++j) mixture.component.push_back({eta[j], phi[j]});
-    return init(std::move(mixture));
-  }
+  State load(const Archive& archive) const { return init(load_mixture(archive)); }
 
  private:
   static constexpr double kPoissonPsi = kMinPsi - 1.0;

@@ -23,7 +23,16 @@ struct NbmixOptions {
   bool cox_reid = false;
   Criterion criterion = Criterion::bic;
   std::uint64_t seed = 0;
-  Archive start;  // where to begin instead: a state, with the engine's progress when resumed
+  // Where to begin instead: nothing, a state for all genes (with the engine's progress when
+  // resumed), or one for each gene from first_item on, some of them empty.
+  std::vector<Archive> starts;
+  std::uint64_t first_item = 0;
+
+  const Archive& start(std::uint64_t item) const {
+    static const Archive none;
+    if (starts.empty()) return none;
+    return starts.size() == 1 ? starts[0] : starts.at(item - first_item);
+  }
 };
 
 enum class GeneStatus { ok, all_zero, one_value, too_few_cells, invalid, not_converged, stopped };
@@ -295,14 +304,17 @@ class GeneFitter {
   Mixture climb(const Gene& gene, std::uint64_t item, const Mixture& smaller, NbmixFit& fit,
                 Executor& executor, Monitor& monitor) const {
     const NbmixEm model(gene);
-    if (options_.start.has("weight")) {
-      NbmixEm::State state = model.load(options_.start);
-      return settle(model, state, fit, executor, monitor);
+    const Archive& start = options_.start(item);
+    if (start.has("weight")) {
+      NbmixEm::State state = model.load(start);
+      return settle(model, state, start, fit, executor, monitor);
     }
     std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k);
-    fit.starts = short_runs(model, starts, options_.em, executor, monitor);
-    NbmixEm::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
-    return settle(model, state, fit, executor, monitor);
+    Executor serial;  // threads for little work cost more than they do
+    Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
+    AscentProgress progress;
+    fit.trace = climb_from_starts(model, starts, options_.em, pool, monitor, fit.starts, progress);
+    return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit);
   }
 
   std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,
@@ -321,20 +333,26 @@ class GeneFitter {
     return out;
   }
 
-  Mixture settle(const NbmixEm& model, NbmixEm::State& state, NbmixFit& fit, Executor& executor,
-                 Monitor& monitor) const {
+  Mixture settle(const NbmixEm& model, NbmixEm::State& state, const Archive& start, NbmixFit& fit,
+                 Executor& executor, Monitor& monitor, bool may_pause = true) const {
     AscentProgress progress;
-    if (options_.start.has("iteration")) {
-      progress.iteration = static_cast<int>(options_.start.scalar("iteration"));
-      progress.memory = options_.start;
+    if (start.has("iteration")) {
+      progress.iteration = static_cast<int>(start.scalar("iteration"));
+      progress.memory = start;
     }
-    if (options_.start.has("converged")) {  // a resumed fit that has nowhere to go
-      fit.trace.record(progress.iteration, options_.start.scalar("converged"));
+    if (start.has("converged")) {  // a resumed fit that has nowhere to go
+      fit.trace.record(progress.iteration, start.scalar("converged"));
       fit.trace.end(Status::converged, "had converged before");
-      fit.state = options_.start;
+      fit.state = start;
       return state.mixture;
     }
-    fit.trace = run_em(model, state, options_.em, executor, monitor, &progress);
+    Ascent<NbmixEm> ascent(model, state, options_.em, executor, monitor);
+    fit.trace = ascent.run(&progress, may_pause);
+    return conclude(model, state, progress, fit);
+  }
+
+  Mixture conclude(const NbmixEm& model, NbmixEm::State& state, const AscentProgress& progress,
+                   NbmixFit& fit) const {
     if (fit.trace.converged() && options_.em.accelerate) polish(model, state, fit);
     fit.state = model.save(state);
     remember(fit, progress);
@@ -366,7 +384,7 @@ class GeneFitter {
                         Monitor& monitor) const {
     const NbmixEm model(exact);
     NbmixEm::State state = model.init(from);
-    return settle(model, state, fit, executor, monitor);
+    return settle(model, state, Archive(), fit, executor, monitor, false);
   }
 
   void choose(GeneFit& out) const {

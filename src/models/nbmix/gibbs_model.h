@@ -20,7 +20,6 @@
 #include <numeric>
 #include <utility>
 
-#include "core/archive.h"
 #include "core/rng.h"
 #include "core/slice.h"
 #include "engine/gibbs.h"
@@ -83,28 +82,15 @@ class NbmixGibbs {
   }
 
   Archive save(const State& state) const {
-    const Mixture& m = state.mixture;
-    VectorXd eta(m.k()), phi(m.k());
-    for (Index j = 0; j < m.k(); ++j) {
-      eta[j] = m.component[static_cast<std::size_t>(j)].eta;
-      phi[j] = m.component[static_cast<std::size_t>(j)].phi;
-    }
     Archive archive;
-    archive.put("weight", m.weight);
-    archive.put("log_mean", eta);
-    archive.put("dispersion", phi);
+    save_mixture(archive, state.mixture);
     archive.put("prob", MatrixXd(state.prob.matrix()));
     archive.put("sweeps", state.sweeps);
     return archive;
   }
 
   State load(const Archive& archive) const {
-    Mixture mixture;
-    mixture.weight = archive.vector("weight");
-    const VectorXd eta = archive.vector("log_mean");
-    const VectorXd phi = archive.vector("dispersion");
-    for (Index j = 0; j < eta.size(); ++j) mixture.component.push_back({eta[j], phi[j]});
-    State state = init(std::move(mixture));
+    State state = init(load_mixture(archive));
     if (archive.has("prob")) {
       state.prob = archive.matrix("prob").array();
       state.sweeps = archive.scalar("sweeps");

@@ -77,9 +77,7 @@ inline ScoreTables score_tables(const Gene& gene, const Mixture& mixture) {
     out.v.col(j) = t / (1.0 + t);
     out.mean.col(j) = mean / (1.0 + t);
     out.tail.col(j) = (out.v.col(j) - site_logs(gene.s, c)) / c.phi;
-    ArrayXd first, second;
-    gene.table.slopes(c.phi, first, second);
-    out.slope.col(j) = c.phi * first;
+    out.slope.col(j) = c.phi * gene.table.slopes(c.phi).first;
   }
   return out;
 }

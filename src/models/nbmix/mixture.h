@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "core/archive.h"
 #include "models/nbmix/pass.h"
 
 namespace mixology {
@@ -18,6 +19,27 @@ struct Mixture {
   // Free parameters; a dispersion at its boundary counts, the order of a model is not estimated.
   int df() const { return static_cast<int>(2 * k() + weight.size() - 1); }
 };
+
+// A mixture as every engine saves it; `name` is that of its weights.
+inline void save_mixture(Archive& archive, const Mixture& m, const char* name = "weight") {
+  VectorXd eta(m.k()), phi(m.k());
+  for (Index j = 0; j < m.k(); ++j) {
+    eta[j] = m.component[static_cast<std::size_t>(j)].eta;
+    phi[j] = m.component[static_cast<std::size_t>(j)].phi;
+  }
+  archive.put(name, m.weight);
+  archive.put("log_mean", eta);
+  archive.put("dispersion", phi);
+}
+
+inline Mixture load_mixture(const Archive& archive, const char* name = "weight") {
+  Mixture m;
+  m.weight = archive.vector(name);
+  const VectorXd eta = archive.vector("log_mean");
+  const VectorXd phi = archive.vector("dispersion");
+  for (Index j = 0; j < eta.size(); ++j) m.component.push_back({eta[j], phi[j]});
+  return m;
+}
 
 inline PassTables make_tables(const Gene& gene, const std::vector<Component>& component,
                               const VectorXd& log_weight, Range sites) {

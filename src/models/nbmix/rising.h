@@ -1,73 +1,35 @@
 // R(x; phi) = sum_{j < x} log(1 + j phi) for the distinct counts of a gene: the part of the
 // negative binomial log density that holds the dispersion, exact through the Poisson limit.
-// Summed over weighted counts it is sum_j W_j log(1 + j phi), W_j the weight of counts above j.
+//
+// vrising() sums it in closed form where phi <= 1/8. A larger phi has its first eight terms summed
+// one by one, and those from j = 8 + i on are
+//   log(1 + j phi) = log(1 + 8 phi) + log(1 + i phi'),  1 / phi' = 8 + 1 / phi.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "core/special.h"
+#include "core/simd.h"
 #include "core/types.h"
 
 namespace mixology {
 
 using Eigen::ArrayXd;
 
-namespace detail {
-
-// First and second derivative of R in phi at a large count.
+// R of all distinct counts, and its derivatives in phi.
 struct RisingSlopes {
-  double first = 0.0;
-  double second = 0.0;
+  ArrayXd value, first, second;
 };
-
-// sum_{j < x} j^p for p = 1, ..., 6 (Faulhaber), in n = x - 1.
-inline void power_sums(double x, double sum[6]) {
-  const double n = x - 1.0;
-  const double a = 0.5 * n * x;
-  const double q = n * x;  // n (n + 1)
-  const double two = 2.0 * n + 1.0;
-  sum[0] = a;
-  sum[1] = q * two / 6.0;
-  sum[2] = a * a;
-  sum[3] = q * two * (3.0 * q - 1.0) / 30.0;
-  sum[4] = a * a * (2.0 * q - 1.0) / 3.0;
-  sum[5] = q * two * (3.0 * q * q - 3.0 * q + 1.0) / 42.0;
-}
-
-// With y = x phi small the series in phi; else differences of digamma and trigamma, whose
-// cancellation costs a factor 3 / y^2 of rounding at worst.
-inline RisingSlopes rising_slopes(double x, double phi) {
-  RisingSlopes out;
-  if (x <= 1.0) return out;
-  if (x * phi < 2e-3) {
-    double sum[6];
-    power_sums(x, sum);
-    double power = 1.0;
-    for (int p = 0; p < 6; ++p) {
-      out.first += power * sum[p];
-      if (p < 5) out.second -= (p + 1) * power * sum[p + 1];
-      power *= -phi;
-    }
-    return out;
-  }
-  const double r = 1.0 / phi;
-  const double psi = digamma_diff(x, r);
-  out.first = r * (x - r * psi);
-  out.second = -r * r * (x - 2.0 * r * psi - r * r * trigamma_diff(x, r));
-  return out;
-}
-
-}  // namespace detail
 
 class RisingTable {
  public:
   RisingTable() = default;
   // `counts`: distinct positive counts in increasing order.
   explicit RisingTable(std::vector<double> counts) : x_(std::move(counts)) {
-    const double top = x_.empty() ? 0.0 : x_.back();
-    cumulative_ = top <= 8.0 * static_cast<double>(x_.size()) + 256.0;
+    for (const double x : x_) {
+      if (x <= kShift) ++few_;
+    }
+    for (std::size_t d = few_; d < x_.size(); ++d) beyond_.push_back(x_[d] - kShift);
   }
 
   Index size() const { return static_cast<Index>(x_.size()); }
@@ -75,47 +37,83 @@ class RisingTable {
   const std::vector<double>& counts() const { return x_; }
 
   ArrayXd value(double phi) const {
-    ArrayXd out = ArrayXd::Zero(size());
-    if (phi == 0.0) return out;
-    if (!cumulative_) {
-      for (Index d = 0; d < size(); ++d) out[d] = log_rising(x(d), phi);
+    if (phi == 0.0 || x_.empty()) return ArrayXd::Zero(size());
+    ArrayXd out(size());
+    if (phi * kShift <= 1.0) {
+      vrising(x_.data(), 1.0 / phi, out.data(), x_.size());
       return out;
     }
-    walk([&](double j, double& sum) { sum += std::log1p(j * phi); }, out);
+    const Head head(phi);
+    for (std::size_t d = 0; d < few_; ++d) out[d] = head.log[static_cast<int>(x_[d])];
+    if (beyond_.empty()) return out;
+    vrising(beyond_.data(), kShift + 1.0 / phi, &out[few_], beyond_.size());
+    const double step = std::log1p(kShift * phi);
+    for (std::size_t i = 0; i < beyond_.size(); ++i) {
+      out[few_ + i] += head.log[kShift] + beyond_[i] * step;
+    }
     return out;
   }
 
-  // R' and R'' in phi.
-  void slopes(double phi, ArrayXd& first, ArrayXd& second) const {
-    first = ArrayXd::Zero(size());
-    second = ArrayXd::Zero(size());
-    if (!cumulative_) {
-      for (Index d = 0; d < size(); ++d) {
-        const detail::RisingSlopes s = detail::rising_slopes(x(d), phi);
-        first[d] = s.first;
-        second[d] = s.second;
-      }
-      return;
+  // phi must be positive.
+  RisingSlopes slopes(double phi) const {
+    RisingSlopes out{ArrayXd(size()), ArrayXd(size()), ArrayXd(size())};
+    if (x_.empty()) return out;
+    if (phi * kShift <= 1.0) {
+      vrising_slopes(x_.data(), 1.0 / phi, out.value.data(), out.first.data(), out.second.data(),
+                     x_.size());
+      return out;
     }
-    auto ratio = [phi](double j) { return j / (1.0 + j * phi); };
-    walk([&](double j, double& sum) { sum += ratio(j); }, first);
-    walk([&](double j, double& sum) { sum -= ratio(j) * ratio(j); }, second);
+    const Head head(phi);
+    for (std::size_t d = 0; d < few_; ++d) {
+      const int x = static_cast<int>(x_[d]);
+      out.value[d] = head.log[x], out.first[d] = head.first[x], out.second[d] = -head.square[x];
+    }
+    if (!beyond_.empty()) shifted_slopes(phi, head, out);
+    return out;
   }
 
  private:
-  // out[d] = sum of the terms j = 1, ..., x_d - 1.
-  template <class Add>
-  void walk(Add add, ArrayXd& out) const {
-    double sum = 0.0;
-    double j = 1.0;
-    for (Index d = 0; d < size(); ++d) {
-      for (; j < x(d); j += 1.0) add(j, sum);
-      out[d] = sum;
+  static constexpr int kShift = 8;
+
+  // Sums over j < k for k = 0, ..., 8 of log(1 + j phi), j / (1 + j phi) and its square.
+  struct Head {
+    explicit Head(double phi) {
+      double product[kShift + 1] = {1.0, 1.0};
+      for (int j = 1; j < kShift; ++j) {
+        const double ratio = j / (1.0 + j * phi);
+        product[j + 1] = product[j] * (1.0 + j * phi);
+        first[j + 1] = first[j] + ratio;
+        square[j + 1] = square[j] + ratio * ratio;
+      }
+      vlog(product, log, kShift + 1);
+    }
+    double log[kShift + 1];
+    double first[kShift + 1] = {}, square[kShift + 1] = {};
+  };
+
+  // With a = 1 / phi', the sums of i / (a + i) and of its square give those of (8 + i) / (a + i).
+  void shifted_slopes(double phi, const Head& head, RisingSlopes& out) const {
+    const double r = 1.0 / phi;
+    const double a = kShift + r;
+    vrising_slopes(beyond_.data(), a, &out.value[few_], &out.first[few_], &out.second[few_],
+                   beyond_.size());
+    const double step = std::log1p(kShift * phi);
+    const double part = kShift / a;
+    for (std::size_t i = 0; i < beyond_.size(); ++i) {
+      const double y = beyond_[i];
+      const double one = out.first[few_ + i] / a;
+      const double two = -out.second[few_ + i] / (a * a);
+      out.value[few_ + i] += head.log[kShift] + y * step;
+      out.first[few_ + i] = head.first[kShift] + r * (one + part * (y - one));
+      out.second[few_ + i] =
+          -head.square[kShift] -
+          r * r * (two + part * (2.0 * (one - two) + part * (y - 2.0 * one + two)));
     }
   }
 
   std::vector<double> x_;
-  bool cumulative_ = true;
+  std::vector<double> beyond_;  // counts above 8, less 8
+  std::size_t few_ = 0;         // how many are not
 };
 
 }  // namespace mixology

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/archive.h"
 #include "models/nbmix/mixture.h"
 
 namespace mixology {
@@ -166,26 +165,15 @@ class NbmixVb {
   }
 
   Archive save(const State& state) const {
-    const Index k = static_cast<Index>(state.component.size());
-    VectorXd eta(k), phi(k);
-    for (Index j = 0; j < k; ++j) {
-      eta[j] = state.component[static_cast<std::size_t>(j)].eta;
-      phi[j] = state.component[static_cast<std::size_t>(j)].phi;
-    }
     Archive archive;
-    archive.put("dirichlet", state.dirichlet);
-    archive.put("log_mean", eta);
-    archive.put("dispersion", phi);
+    save_mixture(archive, {state.dirichlet, state.component}, "dirichlet");
     return archive;
   }
 
+  // Of a state of its own, or of a mixture.
   State load(const Archive& archive) const {
-    Mixture mixture;
-    const VectorXd eta = archive.vector("log_mean");
-    const VectorXd phi = archive.vector("dispersion");
-    for (Index j = 0; j < eta.size(); ++j) mixture.component.push_back({eta[j], phi[j]});
     const bool exact = archive.has("dirichlet");
-    mixture.weight = archive.vector(exact ? "dirichlet" : "weight");
+    const Mixture mixture = load_mixture(archive, exact ? "dirichlet" : "weight");
     State state = init(mixture);
     if (exact) state.dirichlet = mixture.weight;
     return state;
