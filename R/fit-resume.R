@@ -93,6 +93,8 @@ resume_control <- function(fit, iterations, anew = FALSE) {
     control$max_iterations <- if (anew) sweeps_in_all(fit, iterations) else iterations
   }
   if (anew) control$resumed <- NULL
+  if (holds_units(fit) && nrow(fit$units) < fit$data_info$dims[1]) control$only <- fit$units[[1]]
+  if (!is.null(fit$gene)) control$only <- fit$gene
   control
 }
 

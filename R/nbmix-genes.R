@@ -1,14 +1,14 @@
 # Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
 
 nbmix_many <- function(inputs, data, call) {
-  pieces <- nbmix_run_blocks(inputs, data)
+  run <- nbmix_run_blocks(inputs, data)
+  pieces <- run$pieces
   inputs$control <- nbmix_whole_control(inputs)
-  source <- inputs$source
   genes <- nbmix_bind(pieces, "candidates")
-  names <- source_gene_names(source)
+  names <- run$genes
   candidates <- cbind(gene = names[genes$gene], nbmix_candidates(genes, inputs, inputs$method))
   status <- unlist(lapply(pieces, `[[`, "status"))
-  chosen <- nbmix_chosen_rows(pieces, genes$gene, source$genes)
+  chosen <- nbmix_chosen_rows(pieces, genes$gene, length(names))
   units <- nbmix_units(candidates, chosen, names, status)
   candidates$selected <- seq_len(nrow(candidates)) %in% chosen
   estimates <- nbmix_bind(pieces, "estimates")
@@ -19,7 +19,7 @@ nbmix_many <- function(inputs, data, call) {
 # the same answer as going on would.
 nbmix_whole_control <- function(inputs) {
   control <- inputs$control
-  control[c("resumed", "target", "key", "pieces")] <- NULL
+  control[c("resumed", "target", "key", "pieces", "only")] <- NULL
   control
 }
 
@@ -57,13 +57,27 @@ nbmix_run_blocks <- function(inputs, data) {
     checkpoint_key(control, nbmix_key(inputs, data))
   }
   check_checkpoint_key("nbmix", control, key)
-  blocks <- saved$blocks %||%
+  blocks <- saved$blocks %||% nbmix_gene_blocks(inputs$source, control$only) %||%
     source_blocks(inputs$source, inputs$BPPARAM, !is.null(control$checkpoint))
   save <- block_saver("nbmix", control, blocks, key,
                       list(method = inputs$method, seed = control$seed))
   inputs$control <- nbmix_whole_control(inputs)
   run <- if (is.null(inputs$BPPARAM)) nbmix_run_here else nbmix_run_there
-  nbmix_offset_blocks(nbmix_check_read(run(inputs, blocks, saved$done, save)), blocks)
+  pieces <- nbmix_check_read(run(inputs, blocks, saved$done, save))
+  fitted <- unlist(Map(seq, blocks$first, blocks$last))
+  list(pieces = nbmix_offset_blocks(pieces, blocks),
+       genes = source_gene_names(inputs$source)[fitted])
+}
+
+# Blocks of the named genes and no others: runs of genes that follow one another.
+nbmix_gene_blocks <- function(source, names) {
+  at <- sort(match(names, source_gene_names(source)))
+  if (length(at) == 0 || length(at) < length(names)) return(NULL)
+  first <- at[c(TRUE, diff(at) > 1)]
+  last <- at[c(diff(at) > 1, TRUE)]
+  cuts <- Map(function(a, b) seq(a, b, by = source$block), first, last)
+  ends <- Map(function(a, b) c(a[-1] - 1L, b), cuts, last)
+  data.frame(first = as.integer(unlist(cuts)), last = as.integer(unlist(ends)))
 }
 
 # Once a block was stopped, or cannot be read any more, those behind it are not begun.
@@ -145,11 +159,12 @@ nbmix_run_block <- function(inputs, rows, first, monitor, threads, fault = NULL)
   out
 }
 
-# Gene numbers of a block become those of the whole.
+# Gene numbers of a block become those of all blocks together.
 nbmix_offset_blocks <- function(pieces, blocks) {
+  before <- c(0L, cumsum(blocks$last - blocks$first + 1L))
   for (b in seq_along(pieces)) {
     for (part in c("candidates", "estimates")) {
-      pieces[[b]][[part]]$gene <- pieces[[b]][[part]]$gene + blocks$first[b] - 1L
+      pieces[[b]][[part]]$gene <- pieces[[b]][[part]]$gene + before[b]
     }
   }
   pieces

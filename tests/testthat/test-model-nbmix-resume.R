@@ -51,6 +51,25 @@ test_that("a choice of k goes on with every candidate", {
   expect_identical(twice$control$max_iterations, 303L)
 })
 
+test_that("a gene goes on alone and as it would among all", {
+  m <- pbmc_cells$counts[1:12, ]
+  few <- em_control(max_iterations = 12, restarts = 2, accelerate = FALSE)
+  more <- em_control(max_iterations = 60, restarts = 2, accelerate = FALSE)
+  fit <- suppressWarnings(nbmix(m, k = 2, seed = 1, control = few))
+  whole <- suppressWarnings(nbmix(m, k = 2, seed = 1, control = more))
+  some <- rownames(m)[c(9, 2, 3)]
+  expect_identical(suppressWarnings(resume(fit[some], 48))$estimate, whole[some]$estimate)
+  gene <- suppressWarnings(resume(fit[[some[1]]], 48))
+  expect_identical(gene$estimate, whole[[some[1]]]$estimate)
+  expect_identical(gene$clusters, whole[[some[1]]]$clusters)
+  warned <- character()
+  withCallingHandlers(resume(fit[[some[1]]], 1), warning = function(w) {
+    warned <<- c(warned, conditionMessage(w))
+    invokeRestart("muffleWarning")
+  })
+  expect_false(any(grepl("of 12 genes", warned)))
+})
+
 test_that("starts that were not tried are tried when the fit goes on", {
   set.seed(21)
   d <- simulate_nbmix(400, c(.3, .3, .4), c(4, 20, 90), c(.3, .1, .05), exp(rnorm(400, 0, .3)))

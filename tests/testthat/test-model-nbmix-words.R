@@ -56,3 +56,37 @@ test_that("assays without names are said to be so", {
   se <- SummarizedExperiment::SummarizedExperiment(list(m, m))
   expect_error(nbmix(se, k = 1), "got 2 assays without names")
 })
+
+test_that("starting values of another model, or that cannot be left again, are errors", {
+  x <- MASS::quine$Days
+  start <- function(weight, mean, dispersion = rep(.1, length(mean)), ...) {
+    values <- list(weight = weight, mean = mean, dispersion = dispersion)
+    nbmix(x, k = 2, seed = 1, control = list(start = values), ...)
+  }
+  for (method in c("em", "vb", "gibbs")) {
+    expect_error(start(c(.5, .5), c(0, 100), method = method), "'start\\$mean' must be positive")
+  }
+  expect_error(start(c(.5, .3, .2), c(0, 20, 0), zero_inflated = TRUE), "2 values equal to 0")
+  expect_error(start(c(.5, .3, .2), c(5, 20, 9), zero_inflated = TRUE), "0 values equal to 0")
+  expect_error(start(c(0, 0), c(1, 100)), "'start\\$weight' must be positive")
+  expect_error(start(c(0, 1), c(1, 100)), "'start\\$weight' must be positive")
+  expect_error(start(c(.5, .5), c(9, 9)), "components that differ")
+  expect_error(start(c(.5, .5), c(9, 90), c(1e300, .1)), "'start\\$dispersion' must be of at most")
+  expect_identical(start(c(.5, .5), c(3, 30))$k, 2L)
+  three <- nbmix(x, k = 3, seed = 1)
+  expect_error(nbmix(x, k = 2, zero_inflated = TRUE, control = list(start = three)),
+               "with a point mass at zero")
+})
+
+test_that("the trace shows the whole climb", {
+  set.seed(3)
+  x <- simulate_nbmix(400, c(.5, .5), c(4, 9), c(.2, .2))$x
+  for (method in c("em", "vb")) {
+    fit <- nbmix(x, k = 2, method = method, seed = 1)
+    trace <- objective(fit)
+    expect_gt(nrow(trace), 5)
+    expect_identical(trace$iter[1], 0L)
+    expect_true(all(diff(trace$value) > -1e-8 * abs(trace$value[1])))
+    expect_gt(trace$value[nrow(trace)] - trace$value[1], 0.01)
+  }
+})
