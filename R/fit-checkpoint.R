@@ -21,7 +21,7 @@ with_checkpoints <- function(model, control, key, run, pausable = TRUE) {
     fit <- run(now)
     fit$control[c("pauses", "resumed", "key", "target", "saved_seed")] <- NULL
     fit$control$max_iterations <- control$target %||% control$max_iterations
-    if (!is.null(now$resumed)) fit$starts <- now$resumed$starts
+    if ("starts" %in% names(now$resumed)) fit["starts"] <- list(now$resumed$starts)
     if (is.null(control$checkpoint)) return(fit)
     write_checkpoint(control$checkpoint, list(model = model, fit = fit, key = key))
     if (!identical(fit$convergence$status, "paused")) return(fit)

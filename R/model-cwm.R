@@ -201,7 +201,9 @@ cwm_fit <- function(input, call, k, covariance, noise, method, prior, std_errors
                                           spec, input)
   spec$prior <- cwm_resolve_prior(prior, spec, input)
   spec$start <- cwm_start(control, spec, input)
-  single <- length(spec$k) == 1 && length(spec$covariance) == 1
+  # Its chains and its accelerated climb do not go on bitwise from every sweep.
+  exact <- method == "vb" || (method == "em" && !control$accelerate)
+  single <- exact && length(spec$k) == 1 && length(spec$covariance) == 1
   fit <- with_checkpoints("cwm", control, cwm_key(input, spec), function(control) {
     spec$control <- control
     if (method == "em") return(cwm_choose(input, spec, call, BPPARAM))

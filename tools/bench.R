@@ -6,6 +6,7 @@
 
 folder <- file.path("inst", "scripts", "bench")
 files <- list.files(folder, "[.]R$", full.names = TRUE)
+files <- files[basename(files) != "measure.R"] # what they share
 names(files) <- sub("[.]R$", "", basename(files))
 wanted <- commandArgs(trailingOnly = TRUE)
 if (length(wanted)) files <- files[wanted]

@@ -38,7 +38,7 @@ test_that("chains killed on the way go on bitwise", {
   )), file)
   eval(parse(text = data))
   done <- saved$fit$convergence$iterations
-  control <- gibbs_control(chains = 2, iterations = done + 60, warmup = 100, thin = 5)
+  control <- gibbs_control(chains = 2, iterations = max(done, 100) + 60, warmup = 100, thin = 5)
   fit <- function(control) {
     suppressWarnings(nbmix(x, k = 2, size_factors = s, method = "gibbs", control = control,
                            seed = 4))

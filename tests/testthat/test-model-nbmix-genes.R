@@ -163,3 +163,20 @@ test_that("the packaged blood cells: modes of the markers are the sorted cell ty
   expect_gt(caught("NKG7", "NK cell"), 0.95)
   expect_gt(caught("LYZ", "CD14+"), 0.7)
 })
+
+test_that("many genes start from an earlier fit by name, or from labels of the cells", {
+  counts <- pbmc_cells$counts[1:12, ]
+  first <- nbmix(counts, k = 2, seed = 1)
+  again <- nbmix(counts[12:1, ], seed = 2, control = em_control(start = first))
+  expect_true(all(again$units$k == 2))
+  at <- match(first$units$gene, again$units$gene)
+  expect_true(all(again$units$logLik[at] >= first$units$logLik - 1e-6))
+  labels <- rep(c("T cell", "other"), length.out = ncol(counts))
+  for (start in list(labels, factor(labels))) {
+    fit <- nbmix(counts, seed = 1, control = em_control(start = start))
+    expect_true(all(fit$units$k == 2))
+  }
+  x <- as.numeric(counts[5, ])
+  expect_identical(nbmix(x, seed = 1, control = em_control(start = labels))$k, 2L)
+  expect_error(nbmix(x, k = 3, control = em_control(start = labels)), "labels of k = 3 components")
+})

@@ -7,31 +7,14 @@ suppressPackageStartupMessages(library(mixology))
 
 largest <- as.numeric(c(commandArgs(TRUE), "1e6")[1])
 
-# Linux only: the high-water mark of resident memory, which can be set back.
-peak_megabytes <- function(reset = FALSE) {
-  if (!file.exists("/proc/self/status")) return(NA_real_)
-  if (reset) try(cat("5", file = "/proc/self/clear_refs"), silent = TRUE)
-  line <- grep(if (reset) "^VmRSS" else "^VmHWM", readLines("/proc/self/status"), value = TRUE)
-  as.numeric(gsub("[^0-9]", "", line)) / 1024
+beside <- function(file) {
+  script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
+  here <- file.path(dirname(script), file)
+  if (length(here) == 1 && file.exists(here)) return(here)
+  system.file("scripts", "bench", file, package = "mixology", mustWork = TRUE)
 }
-
-measure <- function(expression) {
-  code <- substitute(expression)
-  frame <- parent.frame()
-  gc()
-  before <- peak_megabytes(reset = TRUE)
-  clock <- system.time(value <- eval(code, frame))
-  list(value = value, cpu = sum(clock[c("user.self", "sys.self")]), elapsed = clock[["elapsed"]],
-       memory = peak_megabytes() - before)
-}
-
-report <- function(what, ours, peer, theirs, unit = "s CPU") {
-  cat(sprintf("%-46s ours %10.4g %-6s %-22s %10.4g   ratio %.3g\n", what, ours, unit, peer, theirs,
-              theirs / ours))
-  if (exists("bench_result")) bench_result("cwm", what, ours, peer, theirs, unit)
-}
-
-has <- function(package) requireNamespace(package, quietly = TRUE)
+source(beside("measure.R"))
+report <- reporter("cwm")
 
 # k clusters in d dimensions with a response; starting labels with a fifth of them wrong.
 make_data <- function(n, d, k, seed = 1) {

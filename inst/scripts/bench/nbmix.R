@@ -8,34 +8,14 @@ suppressPackageStartupMessages({
   library(mixology)
 })
 
-# ---- measuring ----------------------------------------------------------------------------------
-
-# User plus system CPU seconds, elapsed seconds, and the growth of the process's peak memory.
-measure <- function(expression, times = 1) {
-  code <- substitute(expression)
-  frame <- parent.frame()
-  gc()
-  before <- peak_megabytes(reset = TRUE)
-  clock <- system.time(for (i in seq_len(times)) value <- eval(code, frame))
-  list(value = value, cpu = sum(clock[c("user.self", "sys.self")]) / times,
-       elapsed = clock[["elapsed"]] / times, memory = peak_megabytes() - before)
+beside <- function(file) {
+  script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
+  here <- file.path(dirname(script), file)
+  if (length(here) == 1 && file.exists(here)) return(here)
+  system.file("scripts", "bench", file, package = "mixology", mustWork = TRUE)
 }
-
-# Linux only: the high-water mark of resident memory, which can be set back.
-peak_megabytes <- function(reset = FALSE) {
-  if (!file.exists("/proc/self/status")) return(NA_real_)
-  if (reset) try(cat("5", file = "/proc/self/clear_refs"), silent = TRUE)
-  line <- grep(if (reset) "^VmRSS" else "^VmHWM", readLines("/proc/self/status"), value = TRUE)
-  as.numeric(gsub("[^0-9]", "", line)) / 1024
-}
-
-report <- function(what, ours, peer, theirs, unit = "s CPU") {
-  cat(sprintf("%-52s ours %10.4g %-6s %-28s %10.4g   ratio %.3g\n", what, ours, unit, peer, theirs,
-              theirs / ours))
-  if (exists("bench_result")) bench_result("nbmix", what, ours, peer, theirs, unit)
-}
-
-has <- function(package) requireNamespace(package, quietly = TRUE)
+source(beside("measure.R"))
+report <- reporter("nbmix")
 
 blood_cells <- function() {
   file <- Sys.getenv("MIXOLOGY_PBMC_FACS")
@@ -73,16 +53,20 @@ notebook_em <- function(x, k = 2, tolerance = 1e-10) {
   value
 }
 
-# All five parameters at once.
-direct_optim <- function(x) {
+# All five parameters at once, from as many starts as asked for; the best is kept.
+direct_optim <- function(x, method, starts) {
   value <- function(p) {
     w <- stats::plogis(p[1])
-    -sum(log(w * stats::dnbinom(x, size = exp(-p[4]), mu = exp(p[2])) +
-               (1 - w) * stats::dnbinom(x, size = exp(-p[5]), mu = exp(p[3]))))
+    density <- log(w * stats::dnbinom(x, size = exp(-p[4]), mu = exp(p[2])) +
+                     (1 - w) * stats::dnbinom(x, size = exp(-p[5]), mu = exp(p[3])))
+    min(-sum(density), 1e10, na.rm = TRUE)
   }
-  start <- c(0, log(mean(x) * c(0.5, 1.5)), log(c(0.3, 0.3)))
-  -stats::optim(start, value, method = "Nelder-Mead",
-                control = list(maxit = 10000, reltol = 1e-12))$value
+  begin <- c(0, log(mean(x) * c(0.5, 1.5)), log(c(0.3, 0.3)))
+  fits <- lapply(seq_len(starts), function(i) {
+    stats::optim(begin + (i > 1) * stats::rnorm(5), value, method = method,
+                 control = list(maxit = 10000, reltol = 1e-12))
+  })
+  max(-vapply(fits, `[[`, 0, "value"))
 }
 
 bench_one_gene <- function() {
@@ -96,31 +80,33 @@ bench_one_gene <- function() {
     cat(sprintf("  log likelihood: ours %.6f, MASS %.6f\n", logLik(one$value), logLik(mass$value)))
   }
   set.seed(5)
-  y <- simulate_nbmix(1000, c(0.3, 0.7), c(5, 60), c(0.3, 0.1))$x
-  bench_two_components("modes apart", y)
+  bench_two_components("modes apart", simulate_nbmix(1000, c(.3, .7), c(5, 60), c(.3, .1))$x)
   set.seed(6)
-  bench_two_components("modes that overlap",
-                       simulate_nbmix(1000, c(0.5, 0.5), c(5, 15), c(0.2, 0.2))$x)
+  bench_two_components("modes overlap", simulate_nbmix(1000, c(.5, .5), c(5, 15), .2)$x)
+  bench_two_components("one NB, mean 3000", x)
 }
 
+# The whole call of nbmix() with its ten starts, and the fit alone without the checks and the R
+# object around it, beside the same likelihood by optim().
 bench_two_components <- function(label, x) {
-  default <- measure(nbmix(x, k = 2, seed = 1, threads = 1), 50)
-  single <- measure(nbmix(x, k = 2, seed = 1, threads = 1, control = em_control(restarts = 1)), 50)
-  # The fit alone, without the checks and the R object around it.
+  whole <- measure(nbmix(x, k = 2, seed = 1), 50)
   data <- mixology:::matrix_rows(matrix(as.double(x), 1), 0L, 1L)
   settings <- list(k = 2L, zero_inflated = FALSE, cox_reid = FALSE, criterion = "BIC", seed = 1)
-  monitor <- list(progress = NULL, time_limit = Inf, checkpoint = NULL, checkpoint_every = Inf)
-  one_start <- em_control(restarts = 1)
+  monitor <- list(progress = NULL, time_limit = Inf, pause_after = Inf)
   core <- measure(mixology:::nbmix_em(data$p, data$i, data$x, rep(1, length(x)), settings,
-                                      one_start, list(), 1, monitor, 1L), 200)
-  book <- measure(notebook_em(x))
-  direct <- measure(direct_optim(x))
-  report(paste0("K = 2, ", label, ": 10 starts"), default$cpu, "EM by optim(), 1 start", book$cpu)
-  report(paste0("K = 2, ", label, ": 1 start"), single$cpu, "EM by optim(), 1 start", book$cpu)
-  report(paste0("K = 2, ", label, ": 1 start, core"), core$cpu, "EM by optim(), 1 start", book$cpu)
-  report(paste0("K = 2, ", label, ": 1 start, core"), core$cpu, "optim() of all five", direct$cpu)
-  cat(sprintf("  log likelihood: ours %.6f, EM by optim() %.6f, optim() %.6f\n",
-              logLik(default$value), book$value, direct$value))
+                                      em_control(), list(), 1, monitor, 1L), 100)
+  peers <- list(
+    "EM by optim(), 1 start" = measure(notebook_em(x)),
+    "optim(Nelder-Mead), 10 starts" = measure(direct_optim(x, "Nelder-Mead", 10)),
+    "optim(BFGS), 10 starts" = measure(direct_optim(x, "BFGS", 10)),
+    "optim(Nelder-Mead), 1 start" = measure(direct_optim(x, "Nelder-Mead", 1)),
+    "optim(BFGS), 1 start" = measure(direct_optim(x, "BFGS", 1)))
+  for (peer in names(peers)) {
+    report(paste0("K = 2, ", label, ": whole call"), whole$cpu, peer, peers[[peer]]$cpu)
+    report(paste0("K = 2, ", label, ": core"), core$cpu, peer, peers[[peer]]$cpu)
+  }
+  cat(sprintf("  log likelihood: ours %.6f, the peers %s\n", logLik(whole$value),
+              toString(sprintf("%.6f", vapply(peers, `[[`, 0, "value")))))
 }
 
 # Poisson mixtures: flexmix has no negative binomial of its own.
