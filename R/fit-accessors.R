@@ -47,10 +47,15 @@ clusters.default <- function(x, ...) {
 #' @export
 clusters.mixology_fit <- function(x, ...) {
   no_more("clusters", ...)
-  need_one_unit(x, "clusters", if (is.null(x$kept)) "predict(fit, newdata = <the data>, type = \"cluster\")" else
-    sprintf("clusters(fit[[\"%s\"]])", x$units[[1]][1]))
+  need_one_unit(x, "clusters", one_unit_call(x, "clusters", "cluster"))
   if (is.null(x$clusters)) abort("clusters", "this fit has no clusters of observations")
   x$clusters
+}
+
+# How to have them from a fit of many units: of one unit where the fit keeps them, or from the data.
+one_unit_call <- function(fit, fun, type) {
+  paste(c(if (!is.null(fit$kept)) sprintf("%s(fit[[\"%s\"]]) or", fun, fit$units[[1]][1]),
+          sprintf("predict(fit, newdata = <the data>, type = \"%s\")", type)), collapse = " ")
 }
 
 #' @rdname accessors
@@ -60,8 +65,7 @@ responsibilities <- function(x, ...) UseMethod("responsibilities")
 #' @export
 responsibilities.mixology_fit <- function(x, ...) {
   no_more("responsibilities", ...)
-  need_one_unit(x, "responsibilities", if (is.null(x$kept)) "predict(fit, newdata = <the data>, type = \"prob\")" else
-    sprintf("responsibilities(fit[[\"%s\"]])", x$units[[1]][1]))
+  need_one_unit(x, "responsibilities", one_unit_call(x, "responsibilities", "prob"))
   if (is.null(x$responsibilities)) {
     abort("responsibilities", "this fit has no clusters of observations")
   }

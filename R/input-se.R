@@ -80,7 +80,7 @@ bind_results <- function(data, results, fit, what) {
 result_rows <- function(results, data, what) {
   size <- c(nrow(results), nrow(data))
   must <- sprintf("the experiment of the fit, with %d %s", size[1], what)
-  named <- is.character(attr(results, "row.names"))
+  named <- !identical(rownames(results), as.character(seq_len(size[1])))
   wanted <- distinct_names(rownames(data))
   if (named && !is.null(wanted)) {
     at <- match(wanted, rownames(results))

@@ -89,7 +89,7 @@ nbmix.default <- function(x, k = 1, size_factors = NULL, method = c("em", "vb", 
   check_no_dots(list(...), "nbmix", names(formals()))
   source <- count_source(x, "nbmix")
   if (source$vector) check_counts(x, "nbmix")
-  if (missing(k)) k <- NULL
+  if (missing(k)) k <- NULL else nbmix_check_k(k, Inf)
   inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
                          prior, control, seed, threads, verbose, BPPARAM)
   nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
@@ -104,7 +104,7 @@ nbmix.SummarizedExperiment <- function(x, k = 1, size_factors = NULL,
                                        verbose = interactive(), BPPARAM = NULL, assay = NULL,
                                        ...) {
   check_no_dots(list(...), "nbmix", names(formals()))
-  if (missing(k)) k <- NULL
+  if (missing(k)) k <- NULL else nbmix_check_k(k, Inf)
   counts <- se_assay(x, assay, "nbmix")
   source <- count_source(counts, "nbmix")
   size_factors <- resolve_size_factors(size_factors, source, "nbmix", se_size_factors(x),

@@ -349,9 +349,9 @@ nbmix_training_counts <- function(fit, data, fun, env) {
   for (x in columns) if (nbmix_is_training(fit, x)) return(as.double(as.vector(x)))
   lost <- length(fit$estimate$weight) == 0 # not fitted, perhaps because of its counts
   if (lost && length(columns[[1]]) == fit$nobs) return(as.double(as.vector(columns[[1]])))
-  what <- if (is.null(fit$gene)) "the fit" else paste("gene", fit$gene)
-  abort_arg(fun, "data", sprintf("the %d counts of %s, which keeps no copy of them", fit$nobs, what),
-            if (is.null(data)) "nothing" else "other data", sprintf("%s(fit, data = x)", fun))
+  must <- if (is.null(fit$gene)) "the data of the fit, which keeps no copy of them" else
+    sprintf("the %d counts of gene %s", fit$nobs, fit$gene)
+  abort_arg(fun, "data", must, if (is.null(data)) "nothing" else "other data", sprintf("%s(fit, data = x)", fun))
 }
 
 # Of the counts alone, whatever their names.

@@ -88,7 +88,7 @@ test_that("augment() finds the column that was fitted, and no other data are tak
   expect_equal(augment(fit, quine)$.resid, unname(quine$Days - fitted(fit)))
   table <- data.frame(id = seq_len(146), Days = quine$Days)
   expect_identical(augment(fit, table)$.resid, augment(fit, quine$Days)$.resid)
-  expect_error(augment(fit, table["id"]), "'data' must be the 146 counts of the fit")
+  expect_error(augment(fit, table["id"]), "'data' must be the data of the fit")
   expect_error(residuals(fit, data = rev(quine$Days)), "got other data")
   expect_error(augment(fit, rev(quine$Days)), "got other data")
   expect_silent(residuals(fit, data = as.double(quine$Days)))

@@ -111,7 +111,7 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
   while (reference > 0 && empty(reference)) --reference;
   for (Index i = 0; i < hessian.rows(); ++i) {
     const bool psi = i >= free && (i - free) % 2 == 1;
-    if (empty(i < free ? i : (i - free) / 2) || i == reference) continue;
+    if (empty(i < free ? i : (i - free) / 2) || (i < free && i == reference)) continue;
     if (psi && m.component[static_cast<std::size_t>((i - free) / 2)].phi == 0.0) continue;
     active.push_back(i);
   }
