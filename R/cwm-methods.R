@@ -44,7 +44,7 @@ augment.cwm <- function(x, data, ...) {
 # What resume() takes from the fit and not from where its call finds it.
 #' @export
 kept_arguments.cwm <- function(fit) {
-  out <- list(noise = fit$noise, std_errors = fit$std_errors)
+  out <- list(noise = fit$noise)
   if (!is.null(fit$prior)) out$prior <- fit$prior
   if (!is.null(fit$candidates)) {
     out$k <- unique(fit$candidates$k)

@@ -107,7 +107,8 @@ found_data <- function(expression, fun, try, env) {
   lost <- function(why) {
     abort_arg(fun, "data", "given: the call of the fit finds no data any more", why, try)
   }
-  out <- tryCatch(eval(expression, env), error = function(e) lost(dQuote(conditionMessage(e), FALSE)))
+  out <- tryCatch(eval(expression, env),
+                  error = function(e) lost(dQuote(conditionMessage(e), FALSE)))
   if (is.function(out)) lost("a function")
   out
 }

@@ -81,6 +81,7 @@ over_tasks <- function(tasks, run, BPPARAM, fun) {
 
 #' @export
 glance.mmash_cv <- function(x, ...) {
+  no_more("glance", ...)
   data.frame(model = "mmash", folds = max(x$folds), r2 = mean(x$scores$r2),
              rmse = mean(x$scores$rmse), converged = all(x$converged))
 }

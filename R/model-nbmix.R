@@ -199,7 +199,9 @@ nbmix_start <- function(control, inputs) {
 
 # Values that the engines could not leave again, or that are another model.
 nbmix_check_values <- function(start, inputs) {
-  value <- function(name) check_positive(start[[name]], "nbmix", paste0("start$", name), zero = TRUE)
+  value <- function(name) {
+    check_positive(start[[name]], "nbmix", paste0("start$", name), zero = TRUE)
+  }
   weight <- check_positive(start$weight, "nbmix", "start$weight")
   mean <- value("mean")
   dispersion <- value("dispersion")

@@ -114,9 +114,9 @@ nbmix_many_parameters <- function(fit) {
 #' @param newdata Counts: a vector for a fit of one gene; for a fit of many genes anything that
 #'   [nbmix()] takes, with the genes of the fit. Missing: the counts of the fit.
 #' @param size_factors Size factors of the new cells: numbers, `"total"` for a matrix, or the name
-#'   of a column of `colData`. Default: `sizeFactors()` of a SingleCellExperiment that has them; else
-#'   those of the fit, for cells that it knows by name, for its own counts, and where all its cells
-#'   had the same. Other cells need them.
+#'   of a column of `colData`. Default: `sizeFactors()` of a SingleCellExperiment that has them;
+#'   else those of the fit, for cells that it knows by name, for its own counts, and where all its
+#'   cells had the same. Other cells need them.
 #' @param type `"cluster"` (labels), `"prob"` (responsibilities; for many genes a list of matrices)
 #'   or `"density"` (the probability of each count under the mixture).
 #' @param assay The assay of an experiment. Default: that of the fit.
@@ -203,7 +203,8 @@ nbmix_new_cells <- function(fit, newdata, size_factors, assay) {
   } else if (!is.null(assay)) {
     abort_arg("predict", "assay", "NULL unless 'newdata' is an experiment", describe_value(assay))
   }
-  if (!holds_units(fit) && is.numeric(counts) && length(dim(counts)) == 2 && ncol(counts) == 1) {
+  column <- is.numeric(counts) && length(dim(counts)) == 2 && ncol(counts) == 1
+  if (!holds_units(fit) && column) {
     counts <- stats::setNames(as.vector(counts), rownames(counts)) # a column of one gene's counts
   }
   source <- count_source(counts, "predict", "newdata")
@@ -351,7 +352,8 @@ nbmix_training_counts <- function(fit, data, fun, env) {
   if (lost && length(columns[[1]]) == fit$nobs) return(as.double(as.vector(columns[[1]])))
   must <- if (is.null(fit$gene)) "the data of the fit, which keeps no copy of them" else
     sprintf("the %d counts of gene %s", fit$nobs, fit$gene)
-  abort_arg(fun, "data", must, if (is.null(data)) "nothing" else "other data", sprintf("%s(fit, data = x)", fun))
+  abort_arg(fun, "data", must, if (is.null(data)) "nothing" else "other data",
+            sprintf("%s(fit, data = x)", fun))
 }
 
 # Of the counts alone, whatever their names.

@@ -82,7 +82,9 @@ closest_name <- function(x, choices) {
 
 # Letters to change, add or drop; of words out of order: whatever the order of their letters.
 letter_distance <- function(x, choices, ordered = TRUE) {
-  sorted <- function(a) vapply(strsplit(tolower(a), ""), function(b) paste(sort(b), collapse = ""), "")
+  sorted <- function(a) {
+    vapply(strsplit(tolower(a), ""), function(b) paste(sort(b), collapse = ""), "")
+  }
   if (!ordered) return(utils::adist(sorted(x), sorted(choices))[1, ])
   utils::adist(x, choices, ignore.case = TRUE)[1, ]
 }

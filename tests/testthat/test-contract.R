@@ -170,7 +170,8 @@ for (model in mixology:::registered_models()) {
         } else quick_control(method, max_iterations = 4)))
         list2env(values, environment())
         call <- lapply(stats::setNames(nm = names(values)), as.name)
-        list(fit = suppressWarnings(eval(as.call(c(list(as.name(model$name)), call)))), where = environment())
+        call <- as.call(c(list(as.name(model$name)), call))
+        list(fit = suppressWarnings(eval(call)), where = environment())
       }
       made <- make()
       reach <- made$where

@@ -51,6 +51,18 @@ test_that("a choice of k goes on with every candidate", {
   expect_identical(twice$control$max_iterations, 303L)
 })
 
+test_that("a checkpoint of a fit that was stopped among starts or candidates goes on with them", {
+  y <- two_modes()
+  for (k in list(1:3, 4)) {
+    file <- tempfile(fileext = ".rds")
+    short <- em_control(time_limit = 1e-9, checkpoint = file)
+    suppressWarnings(nbmix(y, k = k, seed = 1, control = short))
+    on <- nbmix(y, k = k, control = em_control(start = readRDS(file)))
+    expect_identical(on$estimate, nbmix(y, k = k, seed = 1)$estimate)
+    expect_true(on$convergence$converged)
+  }
+})
+
 test_that("a gene goes on alone and as it would among all", {
   m <- pbmc_cells$counts[1:12, ]
   few <- em_control(max_iterations = 12, restarts = 2, accelerate = FALSE)
