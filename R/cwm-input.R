@@ -568,5 +568,6 @@ result_columns.cwm <- function(fit) {
     names(fitted) <- paste0("fitted_", colnames(fit$fitted_values))
     out <- cbind(out, fitted)
   }
+  if (!is.null(names(fit$clusters))) rownames(out) <- names(fit$clusters)
   list(row = NULL, col = out, metadata = NULL)
 }

@@ -1,10 +1,17 @@
 # What a cwm fit answers: coefficients, tables, predictions, simulations.
 
-coef.cwm <- function(object, ...) object$estimate$coefficients
+coef.cwm <- function(object, ...) {
+  no_more("coef", ...)
+  object$estimate$coefficients
+}
 
-fitted.cwm <- function(object, ...) cwm_drop(cwm_need_response(object, "fitted")$fitted_values)
+fitted.cwm <- function(object, ...) {
+  no_more("fitted", ...)
+  cwm_drop(cwm_need_response(object, "fitted")$fitted_values)
+}
 
 residuals.cwm <- function(object, data = NULL, ...) {
+  no_more("residuals", ...)
   cwm_drop(cwm_need_response(object, "residuals")$residual_values)
 }
 
@@ -19,6 +26,7 @@ cwm_need_response <- function(fit, fun) {
 cwm_drop <- function(a) if (ncol(a) == 1) stats::setNames(a[, 1], rownames(a)) else a
 
 augment.cwm <- function(x, data, ...) {
+  no_more("augment", ...)
   if (!missing(data) && is_se(data)) data <- cwm_se_newdata(x, data)
   if (!missing(data) && is.matrix(data)) data <- as.data.frame(data)
   if (missing(data) || NROW(data) != x$nobs) {
@@ -35,6 +43,18 @@ augment.cwm <- function(x, data, ...) {
   }
   out$.cluster <- unname(x$clusters)
   for (k in seq_len(x$k)) out[[paste0(".prob_", k)]] <- unname(x$responsibilities[, k])
+  out
+}
+
+# What resume() takes from the fit and not from where its call finds it.
+#' @export
+kept_arguments.cwm <- function(fit) {
+  out <- list(noise = fit$noise)
+  if (!is.null(fit$prior)) out$prior <- fit$prior
+  if (!is.null(fit$candidates)) {
+    out$k <- unique(fit$candidates$k)
+    out$covariance <- unique(fit$candidates$covariance)
+  }
   out
 }
 
@@ -86,6 +106,7 @@ parameter_table.cwm <- function(fit, level = NULL) {
 
 # From draws of q for a variational fit.
 vcov.cwm <- function(object, ...) {
+  no_more("vcov", ...)
   if (object$method == "gibbs") { # without the log likelihood and the number of clusters
     draws <- flat_draws(object$posterior$draws)
     return(stats::cov(draws[, seq_len(nrow(cwm_terms(object$estimate))), drop = FALSE]))
@@ -323,6 +344,7 @@ cwm_plug_in <- function(estimate) {
 
 # With `data`: responses for those covariates (columns sim_1, ...); without: whole data sets.
 simulate.cwm <- function(object, nsim = 1, seed = NULL, data = NULL, ...) {
+  no_more("simulate", ...)
   nsim <- check_count(nsim, "simulate", "nsim")
   with_seed(seed, {
     if (is.null(data)) {
@@ -338,16 +360,6 @@ cwm_simulate_given <- function(object, nsim, data) {
   out <- predict(object, data, type = "draws", draws = nsim)
   if (length(dim(out)) == 3) return(lapply(seq_len(nsim), function(i) out[, i, ]))
   stats::setNames(as.data.frame(out), paste0("sim_", seq_len(nsim)))
-}
-
-# Evaluates with R's generator set from `seed`, and puts the generator back.
-with_seed <- function(seed, code) {
-  if (is.null(seed)) return(code)
-  if (!exists(".Random.seed", globalenv())) stats::runif(1)
-  old <- get(".Random.seed", globalenv())
-  on.exit(assign(".Random.seed", old, globalenv()))
-  set.seed(seed)
-  code
 }
 
 # One data set of the fit's size: clusters, clustering covariates, and the responses where the

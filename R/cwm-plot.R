@@ -1,9 +1,10 @@
 # Plots of a cwm fit.
 
 autoplot.cwm <- function(object, type = NULL, data = NULL, covariate = NULL, level = 0.9, ...) {
+  no_more("autoplot", ...)
   types <- cwm_plot_types(object)
   type <- check_choice(type %||% types[1], types, "autoplot", "type")
-  switch(type, trace = NextMethod(type = "trace"),
+  switch(type, trace = autoplot.mixology_fit(object),
          clusters = cwm_plot_clusters(object, cwm_plot_data(object, data), covariate),
          bands = cwm_plot_bands(object, cwm_plot_data(object, data), covariate, level),
          bic = cwm_plot_bic(object), similarity = cwm_plot_similarity(object),

@@ -26,7 +26,10 @@ NULL
 objective <- function(x, ...) UseMethod("objective")
 
 #' @export
-objective.mixology_fit <- function(x, ...) x$objective
+objective.mixology_fit <- function(x, ...) {
+  no_more("objective", ...)
+  x$objective
+}
 
 #' @rdname accessors
 #' @export
@@ -43,9 +46,16 @@ clusters.default <- function(x, ...) {
 
 #' @export
 clusters.mixology_fit <- function(x, ...) {
-  need_one_unit(x, "clusters", "predict(fit, newdata = <the data>, type = \"cluster\")")
+  no_more("clusters", ...)
+  need_one_unit(x, "clusters", one_unit_call(x, "clusters", "cluster"))
   if (is.null(x$clusters)) abort("clusters", "this fit has no clusters of observations")
   x$clusters
+}
+
+# How to have them from a fit of many units: of one unit where the fit keeps them, or from the data.
+one_unit_call <- function(fit, fun, type) {
+  paste(c(if (!is.null(fit$kept)) sprintf("%s(fit[[\"%s\"]]) or", fun, fit$units[[1]][1]),
+          sprintf("predict(fit, newdata = <the data>, type = \"%s\")", type)), collapse = " ")
 }
 
 #' @rdname accessors
@@ -54,7 +64,8 @@ responsibilities <- function(x, ...) UseMethod("responsibilities")
 
 #' @export
 responsibilities.mixology_fit <- function(x, ...) {
-  need_one_unit(x, "responsibilities", "predict(fit, newdata = <the data>, type = \"prob\")")
+  no_more("responsibilities", ...)
+  need_one_unit(x, "responsibilities", one_unit_call(x, "responsibilities", "prob"))
   if (is.null(x$responsibilities)) {
     abort("responsibilities", "this fit has no clusters of observations")
   }
@@ -63,6 +74,7 @@ responsibilities.mixology_fit <- function(x, ...) {
 
 #' @export
 logLik.mixology_fit <- function(object, ...) {
+  no_more("logLik", ...)
   if (is.null(object$log_lik) || all(is.na(object$log_lik))) {
     abort("logLik", sprintf("a %s fit by %s has no log likelihood", object$model,
                             engine_label(object$method)), "; try objective(fit)")
@@ -72,30 +84,39 @@ logLik.mixology_fit <- function(object, ...) {
 }
 
 #' @export
-nobs.mixology_fit <- function(object, ...) object$nobs
+nobs.mixology_fit <- function(object, ...) {
+  no_more("nobs", ...)
+  object$nobs
+}
 
 #' @export
-coef.mixology_fit <- function(object, ...) object$estimate
+coef.mixology_fit <- function(object, ...) {
+  no_more("coef", ...)
+  object$estimate
+}
 
 #' @export
 formula.mixology_fit <- function(x, ...) {
+  no_more("formula", ...)
   x$design$formula %||% abort("formula", "the fit was not made from a formula")
 }
 
 #' @export
 confint.mixology_fit <- function(object, parm, level = 0.95, ...) {
+  no_more("confint", ...)
   level <- check_number(level, "confint", "level", 0, 1, open = TRUE)
   table <- tidy(object, conf.int = TRUE, conf.level = level)
   out <- as.matrix(table[c("conf.low", "conf.high")])
   tail <- (1 - level) / 2
   dimnames(out) <- list(parameter_names(table), paste(format(100 * c(tail, 1 - tail)), "%"))
   if (missing(parm)) return(out)
-  known <- if (is.character(parm)) parm %in% rownames(out) else parm %in% seq_len(nrow(out))
-  if (!is.logical(parm) && !all(known | parm < 0)) {
-    abort_arg("confint", "parm", "names or positions of parameters", describe_value(parm[!known][1]),
-              closest_name(parm[!known][1], rownames(out)))
+  at <- if (is.character(parm)) match(parm, rownames(out)) else seq_len(nrow(out))[parm]
+  if (anyNA(at) || length(at) == 0) {
+    wrong <- if (is.character(parm)) parm[is.na(at)][1] else parm
+    abort_arg("confint", "parm", "names or numbers of parameters of the fit",
+              describe_value(wrong), closest_name(wrong, rownames(out)))
   }
-  out[parm, , drop = FALSE]
+  out[at, , drop = FALSE]
 }
 
 # One name per row of a parameter table, such as "mean[1]".
@@ -115,6 +136,7 @@ parameter_names <- function(table) {
 
 #' @export
 vcov.mixology_fit <- function(object, ...) {
+  no_more("vcov", ...)
   need_one_unit(object, "vcov", "vcov(fit[[\"gene\"]])")
   if (!is.null(object$vcov)) return(object$vcov)
   if (is.null(object$posterior$draws)) abort("vcov", "this fit has no covariance of its estimates")
@@ -135,6 +157,13 @@ vcov.mixology_fit <- function(object, ...) {
 # A fit of some of the genes is refitted with all of them, as its call says, and cut down again.
 #' @export
 update.mixology_fit <- function(object, ..., evaluate = TRUE) {
+  if (is.null(object$call)) {
+    abort("update", "the fit was called with its data written out; try naming them first")
+  }
+  data <- as.list(object$call)[data_argument(object)]
+  if (evaluate && length(data) > 0 && !names(data) %in% ...names()) {
+    found_data(data[[1]], "update", sprintf("update(fit, %s = )", names(data)), parent.frame())
+  }
   out <- NextMethod()
   if (evaluate && inherits(out, "mixology_fit")) same_units(out, object) else out
 }
@@ -152,6 +181,10 @@ same_units <- function(new, fit) {
   labels <- x$units[[1]]
   at <- seq_along(labels)
   if (is.character(i)) at <- match(i, labels) else at <- at[i]
+  if (anyDuplicated(at) > 0) {
+    abort_arg("[", "i", "genes of the fit, each once", sprintf("\"%s\" twice",
+                                                             labels[at[anyDuplicated(at)]]))
+  }
   if (anyNA(at)) {
     got <- if (is.character(i)) i[is.na(at)][1] else "a position out of range"
     abort_arg("[", "i", "names or positions of genes of the fit", got,

@@ -19,7 +19,7 @@ with_checkpoints <- function(model, control, key, run, pausable = TRUE) {
   last <- behind(now$resumed) + (now$max_iterations %||% 0L)
   repeat {
     fit <- run(now)
-    fit$control[c("pauses", "resumed", "key", "target")] <- NULL
+    fit$control[c("pauses", "resumed", "key", "target", "saved_seed")] <- NULL
     fit$control$max_iterations <- control$target %||% control$max_iterations
     if ("starts" %in% names(now$resumed)) fit["starts"] <- list(now$resumed$starts)
     if (is.null(control$checkpoint)) return(fit)
@@ -34,6 +34,11 @@ behind <- function(fit) fit$convergence$iterations %||% 0L
 
 # The control that takes `fit` to its last iteration.
 go_on_with <- function(control, fit, last) {
+  control$saved_seed <- fit$control$seed
+  if (begins_again(fit)) { # its answer depends on what it had not tried yet
+    control["resumed"] <- list(NULL)
+    return(control)
+  }
   control$resumed <- fit
   if (!is.null(control$max_iterations)) control$max_iterations <- max(last - behind(fit), 1L)
   control
@@ -56,12 +61,14 @@ open_checkpoint <- function(control, method, fun) {
 }
 
 # The seed of the fit that the control goes on with.
-saved_seed <- function(control) control$resumed$control$seed %||% control$pieces$seed
+saved_seed <- function(control) {
+  control$resumed$control$seed %||% control$saved_seed %||% control$pieces$seed
+}
 
 # Hashes by name. Settings that change how long a fit takes and not where it goes are left out.
 checkpoint_key <- function(control, key) {
   free <- c("start", "time_limit", "checkpoint", "max_iterations", "iterations", "resumed", "key",
-            "pieces", "target", "pauses")
+            "pieces", "target", "pauses", "saved_seed")
   key <- c(key, unclass(control)[setdiff(names(control), free)])
   vapply(key[!vapply(key, is.null, NA)], rlang::hash, "")
 }
@@ -82,10 +89,9 @@ check_checkpoint_key <- function(fun, control, key) {
 
 # Does a checkpoint already hold what was asked for?
 is_complete <- function(control) {
-  fit <- control$resumed
-  if (is.null(fit) || fit$convergence$status %in% c("paused", "interrupted", "time_limit")) {
-    return(FALSE)
-  }
+  if (is.null(control$resumed)) return(FALSE)
+  fit <- weigh_candidates(control$resumed)
+  if (fit$convergence$status %in% c("paused", "interrupted", "time_limit")) return(FALSE)
   last <- control$iterations %||% control$target
   isTRUE(behind(fit) >= last) || (is.null(control$iterations) && isTRUE(fit$convergence$converged))
 }

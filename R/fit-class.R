@@ -55,7 +55,11 @@ describe_data <- function(x, dims = dim(x), names = dimnames(x)) {
   list(dims = dims %||% length(x), dimnames = names, class = class(x), hash = data_hash(x))
 }
 
-data_hash <- function(x) rlang::hash(x)
+# The same for whole numbers stored as integers and as doubles.
+data_hash <- function(x) {
+  if (is.integer(x) && !is.object(x)) storage.mode(x) <- "double"
+  rlang::hash(x)
+}
 
 objective_frame <- function(trace) {
   quick_frame(trace[c("iter", "value", "seconds")])
@@ -63,8 +67,23 @@ objective_frame <- function(trace) {
 
 convergence_info <- function(trace) trace[c("converged", "status", "reason", "iterations")]
 
+# A choice among candidates of which some were cut short has not converged: they might have won.
+weigh_candidates <- function(fit) {
+  table <- fit$candidates
+  if (is.null(table) || holds_units(fit) || !isTRUE(fit$convergence$converged)) return(fit)
+  cut <- which(!table$converged)
+  if (length(cut) == 0) return(fit)
+  size <- intersect(c("k", "rank"), names(table))[1]
+  fit$convergence$converged <- FALSE
+  fit$convergence$status <- table$status[cut[length(cut)]]
+  fit$convergence$reason <- sprintf("not fitted to the end: %s = %s", size,
+                                    toString(unique(table[[size]][cut])))
+  fit
+}
+
 # A fit that did not converge says so when it is made, in the object and in print().
 warn_unconverged <- function(fit) {
+  fit <- weigh_candidates(fit)
   if (isTRUE(fit$convergence$converged)) return(fit)
   warning(fit$model, ": ", convergence_sentence(fit), call. = FALSE)
   fit
@@ -89,6 +108,8 @@ convergence_advice <- function(status) {
     not_finite = "look for extreme values in the data, or try other starting values",
     units = "see the column 'status' of glance(fit)",
     invalid = "correct the counts of that gene and fit it again",
+    not_converged = "try resume(fit, 1000) or a larger 'max_iterations'",
+    stopped = "go on with resume(fit, iterations)",
     mixing = "run longer chains: resume(fit, iterations)",
     "see the help page ?control")
 }
@@ -102,8 +123,8 @@ holds_units <- function(fit) !is.null(fit$units)
 
 need_one_unit <- function(fit, fun, instead) {
   if (!holds_units(fit)) return(invisible())
-  abort(fun, sprintf("the fit holds %d units and keeps none of their data", nrow(fit$units)),
-        "; try ", instead)
+  abort(fun, "the fit holds ", count_of(nrow(fit$units), "unit"), ", each with its own; try ",
+        instead)
 }
 
 engine_label <- function(method) {

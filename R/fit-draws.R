@@ -35,16 +35,19 @@ as_draws.mixology_fit <- function(x, draws = 1000, ...) posterior::as_draws_arra
 
 #' @exportS3Method posterior::as_draws_array
 as_draws_array.mixology_fit <- function(x, draws = 1000, ...) {
+  no_more("as_draws_array", ...)
   posterior::as_draws_array(draws_of(x, draws))
 }
 
 #' @exportS3Method posterior::as_draws_df
 as_draws_df.mixology_fit <- function(x, draws = 1000, ...) {
+  no_more("as_draws_df", ...)
   posterior::as_draws_df(posterior::as_draws_array(x, draws))
 }
 
 #' @exportS3Method posterior::as_draws_matrix
 as_draws_matrix.mixology_fit <- function(x, draws = 1000, ...) {
+  no_more("as_draws_matrix", ...)
   posterior::as_draws_matrix(posterior::as_draws_array(x, draws))
 }
 

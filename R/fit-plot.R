@@ -19,6 +19,7 @@ NULL
 #' @rdname plot
 #' @export
 autoplot.mixology_fit <- function(object, type = "trace", ...) {
+  no_more("autoplot", ...)
   check_choice(type, "trace", "autoplot", "type")
   need_one_unit(object, "autoplot", "autoplot(fit[[\"gene\"]])")
   if (is.null(object$posterior$draws)) plot_objective(object) else plot_chains(object)

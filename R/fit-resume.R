@@ -5,18 +5,21 @@
 #' More sweeps of a fit that was stopped (iterations, time limit, interrupt) or is to be longer.
 #' The result is bitwise the one of a fit that was never stopped.
 #'
-#' A fit of many genes keeps no states: its genes are fitted again, to the new number of sweeps,
-#' which gives the same answer. What survives the end of the process is a `checkpoint`, see
-#' [em_control()].
+#' A fit that was stopped while its starts were still compared, or that chose among candidates of
+#' which some were cut short, begins again with the new number of sweeps: its answer may depend on
+#' what was not tried yet. So do fits of many genes, which keep no states, and a gene of them. All
+#' other fits go on from where they stopped. What survives the end of the process is a
+#' `checkpoint`, see [em_control()].
 #'
 #' A fit keeps no copy of its data: they are found again by evaluating the fit's call where
 #' `resume()` is called, and are recognised by their hash. Give `data` if they have another name
-#' by now.
+#' by now. Whatever else the answer depends on, such as size factors and priors, is the fit's own,
+#' whatever its name stands for by now, and cannot be changed.
 #'
 #' @param fit A fit.
 #' @param iterations Sweeps to add, for each chain of a Gibbs fit.
 #' @param data The data of the fit (its first data argument), if the call no longer finds them.
-#' @param ... Further arguments of the fitting function to change, such as `verbose` or `threads`.
+#' @param ... `threads`, `verbose` and `BPPARAM` of the fitting function.
 #' @return A fit with the longer trace or the longer chains.
 #' @examples
 #' x <- c(0, 1, 2, 1, 0, 3, 2, 4)
@@ -31,55 +34,96 @@ resume <- function(fit, iterations, data = NULL, ...) UseMethod("resume")
 resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
   if (missing(iterations)) abort("resume", "'iterations' must be given; try resume(fit, 100)")
   iterations <- check_count(iterations, "resume", "iterations")
-  if (is.null(fit$call)) {
-    abort("resume", "the fit was called with its data written out; try naming them first")
-  }
-  call <- utils::modifyList(as.list(fit$call), list(...))
-  at <- data_argument(fit)
-  if (!is.null(data)) call[[at]] <- data
-  found <- tryCatch({
-    eval(call[[at]], parent.frame())
-    TRUE
-  }, error = function(e) FALSE)
-  if (!found) {
-    abort_arg("resume", "data", "the data of the fit, which keeps no copy of them",
-              sprintf("no %s here", deparse1(call[[at]])), "resume(fit, iterations, data = )")
-  }
-  call$control <- resume_control(fit, iterations)
-  call$seed <- fit$control$seed
-  call$method <- fit$method
-  if (!is.null(fit$k) && is.null(fit$gene)) call$k <- fit$k
-  call[[1]] <- the_models[[fit$model]]$fit
-  out <- eval(as.call(call), parent.frame())
+  call <- resume_call(fit, iterations, data, list(...), parent.frame())
+  out <- eval(call, parent.frame())
   if (!identical(out$data_info$hash, fit$data_info$hash)) {
     abort("resume", "the data are not those of the fit; try resume(fit, iterations, data = )")
   }
   out$call <- fit$call
-  out$candidates <- resumed_candidates(fit$candidates, out)
+  if (fit$method != "gibbs") out$control$max_iterations <- sweeps_in_all(fit, iterations)
+  if (NROW(fit$candidates) > NROW(out$candidates)) {
+    out$candidates <- resumed_candidates(fit$candidates, out)
+  }
   same_units(out, fit)
 }
 
 # The table of the choice that the fit came out of, with what is known of it by now.
 resumed_candidates <- function(candidates, fit) {
   at <- which(candidates$selected)
-  if (length(at) != 1) return(fit$candidates)
+  if (length(at) != 1) return(candidates)
   row <- glance_row(fit)
   shared <- intersect(names(row), names(candidates))
   candidates[at, shared] <- row[shared]
   candidates
 }
 
+# The fit's call with what the fit holds itself in the place of what the user's names stand for now.
+resume_call <- function(fit, iterations, data, dots, env) {
+  runtime <- c("threads", "verbose", "BPPARAM")
+  check_no_dots(dots[!names(dots) %in% runtime], "resume", runtime)
+  if (is.null(fit$call)) {
+    abort("resume", "the fit was called with its data written out; try naming them first")
+  }
+  call <- as.list(fit$call)
+  for (name in intersect(runtime, names(call))) { # may be gone, and does not matter
+    call[[name]] <- tryCatch(eval(call[[name]], env), error = function(e) NULL)
+  }
+  anew <- begins_again(fit)
+  for (name in names(dots)) call[[name]] <- dots[[name]]
+  kept <- kept_arguments(fit)
+  call[names(kept)] <- kept
+  if (!anew && !is.null(fit$k) && is.null(fit$gene)) call$k <- fit$k
+  call$control <- resume_control(fit, iterations, anew)
+  call$seed <- fit$control$seed
+  call$method <- fit$method
+  at <- data_argument(fit)
+  call[[at]] <- data %||% found_data(call[[at]], "resume", "resume(fit, iterations, data = x)", env)
+  call[[1]] <- the_models[[fit$model]]$fit
+  as.call(call)
+}
+
+# Arguments of the fitting function that the fit holds and that its answer depends on.
+kept_arguments <- function(fit) UseMethod("kept_arguments")
+
+#' @export
+kept_arguments.default <- function(fit) list()
+
+# Does the answer depend on more than the state that the fit holds?
+begins_again <- function(fit) {
+  if (fit$method == "gibbs") return(FALSE)
+  cut_short <- !is.null(fit$candidates) && !all(fit$candidates$converged)
+  holds_units(fit) || !is.null(fit$gene) || cut_short || isFALSE(fit$starts$complete)
+}
+
 # The settings of the fit, with the number of sweeps and the fit itself as where to start from.
-resume_control <- function(fit, iterations) {
+resume_control <- function(fit, iterations, anew = FALSE) {
   control <- fit$control
   control$time_limit <- Inf
   control$resumed <- fit
   if (fit$method == "gibbs") {
     control$iterations <- fit$convergence$iterations + iterations
   } else {
-    control$max_iterations <- iterations
+    control$max_iterations <- if (anew) sweeps_in_all(fit, iterations) else iterations
   }
+  if (anew) control$resumed <- NULL
+  if (holds_units(fit) && nrow(fit$units) < fit$data_info$dims[1]) control$only <- fit$units[[1]]
+  if (!is.null(fit$gene)) control$only <- fit$gene
   control
+}
+
+sweeps_in_all <- function(fit, iterations) {
+  as.integer(min(as.double(fit$control$max_iterations) + iterations, .Machine$integer.max))
+}
+
+# The value of the call's data argument where it is asked for.
+found_data <- function(expression, fun, try, env) {
+  lost <- function(why) {
+    abort_arg(fun, "data", "given: the call of the fit finds no data any more", why, try)
+  }
+  out <- tryCatch(eval(expression, env),
+                  error = function(e) lost(dQuote(conditionMessage(e), FALSE)))
+  if (is.function(out)) lost("a function")
+  out
 }
 
 # The trace of a resumed fit: what was behind it, then what is new. The point where the new trace

@@ -42,6 +42,7 @@ NULL
 #' @rdname tidiers
 #' @export
 tidy.mixology_fit <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
+  no_more("tidy", ...)
   conf.int <- check_flag(conf.int, "tidy", "conf.int")
   level <- check_number(conf.level, "tidy", "conf.level", 0, 1, open = TRUE)
   table <- parameter_table(x, level = if (conf.int) level)
@@ -75,6 +76,7 @@ switch_scale <- function(scale, identity, log, logit) {
 #' @rdname tidiers
 #' @export
 glance.mixology_fit <- function(x, all = FALSE, ...) {
+  no_more("glance", ...)
   if (check_flag(all, "glance", "all") && !is.null(x$candidates)) return(x$candidates)
   if (holds_units(x)) x$units else glance_row(x)
 }
@@ -100,6 +102,7 @@ glance_row <- function(fit) {
 #' @rdname tidiers
 #' @export
 augment.mixology_fit <- function(x, data, ...) {
+  no_more("augment", ...)
   if (missing(data)) abort("augment", "'data' must be given: a fit keeps no copy of its data")
   need_one_unit(x, "augment", "augment(fit[[\"gene\"]], <counts of that gene>)")
   out <- if (is.data.frame(data)) data else data.frame(x = as.vector(data))
@@ -127,6 +130,7 @@ print.mixology_fit <- function(x, ...) {
 
 #' @export
 summary.mixology_fit <- function(object, ...) {
+  no_more("summary", ...)
   out <- list(fit = list(model = object$model, method = object$method),
               lines = describe_fit(object), convergence = convergence_sentence(object),
               glance = glance(object), parameters = tidy(object))
@@ -136,6 +140,8 @@ summary.mixology_fit <- function(object, ...) {
 
 #' @export
 print.mixology_summary <- function(x, digits = 4, rows = 20, ...) {
+  digits <- check_count(digits, "print", "digits", upper = 22)
+  rows <- check_count(rows, "print", "rows")
   cat(sprintf("%s (%s), fitted by %s\n", model_title(x$fit$model), x$fit$model,
               engine_label(x$fit$method)))
   cat(x$lines, sep = "\n")

@@ -14,6 +14,11 @@ count_source.default <- function(x, fun, arg = "x") {
   if (!is.numeric(x) && !is.logical(x)) abort_arg(fun, arg, must, describe_value(x))
   if (length(dim(x)) > 2) abort_arg(fun, arg, must, describe_value(x))
   if (is.factor(x)) abort_arg(fun, arg, must, "a factor", "as.integer(as.character(x))")
+  if (length(x) == 0) abort_arg(fun, arg, "at least one count", describe_value(x))
+  if (length(dim(x)) == 2) { # a table, or a matrix with a class of its own
+    return(count_source.matrix(matrix(as.double(x), nrow(x), ncol(x), dimnames = dimnames(x)), fun,
+                               arg))
+  }
   row <- matrix(as.double(x), nrow = 1, dimnames = if (!is.null(names(x))) list(NULL, names(x)))
   source <- count_source.matrix(row, fun, arg)
   source$vector <- TRUE
@@ -38,6 +43,9 @@ count_source.data.frame <- function(x, fun, arg = "x") {
 }
 
 count_source.Matrix <- function(x, fun, arg = "x") {
+  if (methods::is(x, "lMatrix") || methods::is(x, "nMatrix")) {
+    abort_arg(fun, arg, "a matrix of counts", "a matrix of mode logical", sprintf("%s * 1", arg))
+  }
   count_source(methods::as(methods::as(methods::as(x, "dMatrix"), "generalMatrix"),
                            "CsparseMatrix"), fun, arg)
 }
@@ -56,6 +64,9 @@ count_source.DelayedMatrix <- function(x, fun, arg = "x") {
     from_file(as.matrix(x[first:last, , drop = FALSE]), fun, what)
   }
   from_file(dimnames(x), fun, sprintf("'%s'", arg))
+  if (DelayedArray::type(x) == "logical") {
+    abort_arg(fun, arg, "a matrix of counts", "a matrix of mode logical", sprintf("%s * 1", arg))
+  }
   new_source(x, fun, arg, block = block, on_disk = TRUE,
              read = function(first, last) matrix_rows(rows(first, last), 0L, last - first + 1L),
              totals = function() from_file(DelayedArray::colSums(x), fun, sprintf("'%s'", arg)))
@@ -71,6 +82,10 @@ new_source <- function(x, fun, arg, read, totals, block = nrow(x), on_disk = FAL
   if (nrow(x) == 0 || ncol(x) == 0) {
     abort_arg(fun, arg, "a matrix with at least one gene and one cell",
               paste(nrow(x), "x", ncol(x)))
+  }
+  if (ncol(x) == 1 && nrow(x) > 1) {
+    warning(fun, ": the rows of '", arg, "' are genes, so that it has ", nrow(x), " genes in one ",
+            "cell; if it is one gene, try ", arg, "[, 1]", call. = FALSE)
   }
   list(genes = nrow(x), cells = ncol(x), gene_names = distinct_names(rownames(x)),
        cell_names = colnames(x), read = read, totals = totals,
@@ -135,11 +150,33 @@ resolve_size_factors <- function(size_factors, source, fun, default = NULL, cell
     }
     size_factors <- cells[[size_factors]]
   }
-  check_positive(size_factors, fun, "size_factors", length = source$cells, try = hint)
+  s <- check_positive(size_factors, fun, "size_factors", length = source$cells, try = hint)
+  if (max(s) / min(s) > 1e15) { # beyond that sums over cells lose the small ones
+    abort_arg(fun, "size_factors", "within a factor of 1e15 of each other",
+              sprintf("%.3g to %.3g", min(s), max(s)), "dropping those cells")
+  }
+  s
+}
+
+# Column sums over the genes that hold counts and nothing else.
+valid_totals <- function(source) {
+  blocks <- source_blocks(source)
+  total <- numeric(source$cells)
+  for (b in seq_len(nrow(blocks))) {
+    rows <- source$read(blocks$first[b], blocks$last[b])
+    gene <- rep(seq_len(length(rows$p) - 1), diff(rows$p))
+    bad <- is.na(rows$x) | rows$x < 0 | rows$x > .Machine$integer.max | rows$x != round(rows$x)
+    fine <- !gene %in% gene[bad]
+    sums <- rowsum(rows$x[fine], rows$i[fine] + 1L)
+    at <- as.integer(rownames(sums))
+    total[at] <- total[at] + sums[, 1]
+  }
+  total
 }
 
 total_size_factors <- function(source, fun) {
   total <- as.double(source$totals())
+  if (!all(is.finite(total))) total <- valid_totals(source)
   empty <- which(!is.finite(total) | total <= 0)
   if (length(empty) > 0) {
     abort_arg(fun, "size_factors", "positive, but \"total\" was asked for",

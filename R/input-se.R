@@ -19,10 +19,16 @@ se_assay <- function(se, assay, fun) {
   if ("counts" %in% have) return(SummarizedExperiment::assay(se, "counts"))
   if (count == 1) return(SummarizedExperiment::assay(se, 1))
   abort_arg(fun, "assay", "named when there is no assay \"counts\"",
-            if (count == 0) "no assay" else toString(dQuote(have, FALSE)))
+            if (count == 0) "no assay" else if (is.null(have)) {
+              sprintf("%d assays without names", count)
+            } else toString(dQuote(have, FALSE)))
 }
 
-se_cells <- function(se) as.data.frame(SummarizedExperiment::colData(se), optional = TRUE)
+se_cells <- function(se) {
+  cells <- SummarizedExperiment::colData(se)
+  if (ncol(cells) == 0) return(data.frame(row.names = rownames(cells) %||% seq_len(ncol(se))))
+  as.data.frame(cells, optional = TRUE)
+}
 
 # Size factors that a SingleCellExperiment carries; NULL when it has none.
 se_size_factors <- function(se) {
@@ -33,7 +39,9 @@ se_size_factors <- function(se) {
 
 #' Results of a fit written into the experiment it came from
 #'
-#' @param se The SummarizedExperiment or SingleCellExperiment that was fitted.
+#' @param se The SummarizedExperiment or SingleCellExperiment that was fitted, or one with some of
+#'   its genes and cells in any order: results are matched by name. Without names it must be as
+#'   large as the one that was fitted, and results go by position.
 #' @param fit The fit.
 #' @return `se` with the results per gene in `rowData`, per cell in `colData`, embeddings in
 #'   `reducedDims` (of a SingleCellExperiment; else in `metadata`) and the fit itself in
@@ -63,12 +71,28 @@ result_columns <- function(fit) UseMethod("result_columns")
 
 bind_results <- function(data, results, fit, what) {
   if (is.null(results)) return(data)
-  if (nrow(results) != nrow(data)) {
-    abort_arg("add_results", "se", sprintf("the experiment of the fit, with %d %s", nrow(results),
-                                           what), sprintf("%d", nrow(data)))
-  }
+  results <- results[result_rows(results, data, what), , drop = FALSE]
   for (name in names(results)) data[[paste0(fit$model, "_", name)]] <- results[[name]]
   data
+}
+
+# Where the rows of an experiment are among the results: by name where both have names.
+result_rows <- function(results, data, what) {
+  size <- c(nrow(results), nrow(data))
+  must <- sprintf("the experiment of the fit, with %d %s", size[1], what)
+  named <- !identical(rownames(results), as.character(seq_len(size[1])))
+  wanted <- distinct_names(rownames(data))
+  if (named && !is.null(wanted)) {
+    at <- match(wanted, rownames(results))
+    if (!anyNA(at)) return(at)
+    abort_arg("add_results", "se", must, sprintf("\"%s\", which the fit does not know",
+                                                wanted[is.na(at)][1]))
+  }
+  if (size[1] != size[2] || named) {
+    abort_arg("add_results", "se", must, sprintf("%d%s", size[2],
+                                                if (named) " without names" else ""))
+  }
+  seq_len(size[1])
 }
 
 add_metadata <- function(se, items) {

@@ -37,6 +37,7 @@ lfsr <- function(x, ...) UseMethod("lfsr")
 
 #' @export
 lfsr.mmash <- function(x, ...) {
+  no_more("lfsr", ...)
   pmin(x$posterior$positive, x$posterior$negative) + x$posterior$zero
 }
 
@@ -46,22 +47,36 @@ pip <- function(x, ...) UseMethod("pip")
 
 #' @export
 pip.mmash <- function(x, ...) {
+  no_more("pip", ...)
   if (!x$prior$null) abort("pip", "the prior has no null component; try lfsr(fit)")
   1 - x$posterior$null
 }
 
 #' @export
-coef.mmash <- function(object, ...) object$estimate$coefficients
+coef.mmash <- function(object, ...) {
+  no_more("coef", ...)
+  object$estimate$coefficients
+}
 
 #' @export
 fitted.mmash <- function(object, ...) {
+  no_more("fitted", ...)
   no_samples(object, "fitted")
   object$fitted
+}
+
+# What resume() takes from the fit and not from where its call finds it.
+#' @export
+kept_arguments.mmash <- function(fit) {
+  out <- c(fit$input, list(prior = fit$prior, penalty = fit$penalty))
+  if (fit$residual$kind == "fixed") out$residual <- fit$residual$matrix
+  out
 }
 
 #' @rdname lfsr
 #' @export
 residuals.mmash <- function(object, data = NULL, ...) {
+  no_more("residuals", ...)
   no_samples(object, "residuals")
   data <- data %||% tryCatch(eval(object$call$y, parent.frame()), error = function(e) NULL)
   if (is.null(data)) abort("residuals", "'data' must be given: the responses of the fit")
@@ -180,6 +195,7 @@ source_product <- function(source, b, at, means) {
 #' @rdname lfsr
 #' @export
 vcov.mmash <- function(object, variant = NULL, ...) {
+  no_more("vcov", ...)
   labels <- dimnames(object$posterior$mean)
   if (!is.null(variant)) return(effect_posterior(object, find_variant(variant, labels[[1]]))$cov)
   size <- prod(dim(object$posterior$mean))
@@ -240,6 +256,7 @@ effect_precision <- function(fit, p) {
 #' @rdname lfsr
 #' @export
 simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
+  no_more("simulate", ...)
   nsim <- check_count(nsim, "simulate", "nsim")
   no_samples(object, "simulate")
   draw <- function() {
@@ -248,11 +265,12 @@ simulate.mmash <- function(object, nsim = 1, seed = NULL, ...) {
       mean + draw_normal(nrow(mean), unname(object$estimate$residual_covariance))
     })
   }
-  if (is.null(seed)) draw() else with_seed_of(check_count(seed, "simulate", "seed", 0), draw())
+  with_seed(seed, draw(), "simulate")
 }
 
 #' @export
 augment.mmash <- function(x, data, ...) {
+  no_more("augment", ...)
   if (missing(data)) abort("augment", "'data' must be given: the responses of the fit")
   y <- fit_responses(x, data, "augment")
   samples <- rownames(y) %||% seq_len(nrow(y))
@@ -387,8 +405,9 @@ component_covariances <- function(prior) {
 #' @rdname lfsr
 #' @export
 autoplot.mmash <- function(object, type = "trace", ...) {
+  no_more("autoplot", ...)
   type <- check_choice(type, c("trace", "effects", "weights"), "autoplot", "type")
-  switch(type, trace = NextMethod(type = "trace"), effects = plot_effects(object),
+  switch(type, trace = autoplot.mixology_fit(object), effects = plot_effects(object),
          weights = plot_weights(object))
 }
 

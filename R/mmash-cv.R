@@ -97,6 +97,7 @@ over_tasks <- function(tasks, run, BPPARAM, fun) {
 
 #' @export
 glance.mmash_cv <- function(x, ...) {
+  no_more("glance", ...)
   by <- cv_conditions(x)
   data.frame(model = "mmash", folds = max(x$folds), r2 = mean(by$r2, na.rm = TRUE),
              rmse = mean(by$rmse, na.rm = TRUE), converged = all(x$converged))

@@ -437,10 +437,16 @@ new_mmash_genes <- function(parts, genes, shared) {
 }
 
 #' @export
-tidy.mmash_genes <- function(x, ...) x$results
+tidy.mmash_genes <- function(x, ...) {
+  no_more("tidy", ...)
+  x$results
+}
 
 #' @export
-glance.mmash_genes <- function(x, ...) x$units
+glance.mmash_genes <- function(x, ...) {
+  no_more("glance", ...)
+  x$units
+}
 
 #' @export
 print.mmash_genes <- function(x, ...) {

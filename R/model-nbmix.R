@@ -89,7 +89,7 @@ nbmix.default <- function(x, k = 1, size_factors = NULL, method = c("em", "vb", 
   check_no_dots(list(...), "nbmix", names(formals()))
   source <- count_source(x, "nbmix")
   if (source$vector) check_counts(x, "nbmix")
-  if (missing(k)) k <- NULL
+  if (missing(k)) k <- NULL else nbmix_check_k(k, Inf)
   inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
                          prior, control, seed, threads, verbose, BPPARAM)
   nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
@@ -104,13 +104,14 @@ nbmix.SummarizedExperiment <- function(x, k = 1, size_factors = NULL,
                                        verbose = interactive(), BPPARAM = NULL, assay = NULL,
                                        ...) {
   check_no_dots(list(...), "nbmix", names(formals()))
-  if (missing(k)) k <- NULL
+  if (missing(k)) k <- NULL else nbmix_check_k(k, Inf)
   counts <- se_assay(x, assay, "nbmix")
   source <- count_source(counts, "nbmix")
   size_factors <- resolve_size_factors(size_factors, source, "nbmix", se_size_factors(x),
                                        se_cells(x))
   inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
                          prior, control, seed, threads, verbose, BPPARAM)
+  inputs["assay"] <- list(assay)
   nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
 }
 
@@ -177,7 +178,14 @@ nbmix_start <- function(control, inputs) {
   }
   if (is.atomic(start)) return(list(labels = nbmix_check_labels(start, inputs)))
   if (inherits(start, "nbmix") && holds_units(start)) return(nbmix_genes_start(start, inputs))
-  if (inherits(start, "nbmix")) start <- start$estimate
+  if (inherits(start, "nbmix")) {
+    if (start$zero_inflated != inputs$zero_inflated) {
+      abort_arg("nbmix", "start", sprintf("a fit %s a point mass at zero, as this one",
+                                          if (inputs$zero_inflated) "with" else "without"),
+                "another")
+    }
+    start <- start$estimate
+  }
   size <- inputs$k + inputs$zero_inflated
   valid <- is.list(start) && all(c("weight", "mean", "dispersion") %in% names(start)) &&
     all(lengths(start[c("weight", "mean", "dispersion")]) == size)
@@ -185,7 +193,32 @@ nbmix_start <- function(control, inputs) {
     abort_arg("nbmix", "start", sprintf(paste("an earlier fit, labels of the cells, or list(weight",
               "=, mean =, dispersion =) of %d values each"), size), describe_value(start))
   }
+  if (!inherits(control$start, "nbmix")) nbmix_check_values(start, inputs)
   nbmix_pack_start(start)
+}
+
+# Values that the engines could not leave again, or that are another model.
+nbmix_check_values <- function(start, inputs) {
+  value <- function(name) {
+    check_positive(start[[name]], "nbmix", paste0("start$", name), zero = TRUE)
+  }
+  weight <- check_positive(start$weight, "nbmix", "start$weight")
+  mean <- value("mean")
+  dispersion <- value("dispersion")
+  points <- sum(mean == 0)
+  if (points != inputs$zero_inflated) {
+    must <- if (inputs$zero_inflated) "positive but for one 0, the point mass" else
+      "positive unless zero_inflated = TRUE"
+    abort_arg("nbmix", "start$mean", must, sprintf("%s equal to 0", count_of(points, "value")))
+  }
+  if (max(dispersion) > 1e6) {
+    abort_arg("nbmix", "start$dispersion", "of at most 1e6", format(max(dispersion)))
+  }
+  parts <- data.frame(mean, dispersion)
+  if (anyDuplicated(parts) > 0) {
+    abort_arg("nbmix", "start", "of components that differ: from equal ones no sweep leads away",
+              sprintf("component %d twice", anyDuplicated(parts)))
+  }
 }
 
 nbmix_check_labels <- function(labels, inputs) {
@@ -207,7 +240,8 @@ nbmix_genes_start <- function(fit, inputs) {
   rows <- split(seq_len(nrow(e)), factor(e$gene, unique(e$gene)))
   rows <- rows[lengths(rows) == inputs$k + inputs$zero_inflated]
   list(genes = lapply(rows, function(at) {
-    if (all(e$mean[at] == 0)) list() else nbmix_pack_start(e[at, ])
+    other <- sum(e$mean[at] == 0) != inputs$zero_inflated # another model, or a gene of zeros
+    if (other) list() else nbmix_pack_start(e[at, ])
   }))
 }
 
@@ -311,7 +345,8 @@ nbmix_one_fit <- function(out, inputs, data, call, x) {
             icl = chosen$ICL, vcov = nbmix_covariance(out$estimates$covariance, estimate),
             responsibilities = nbmix_prob_matrix(posterior$prob, names),
             clusters = nbmix_labels(posterior$prob, names), candidates = candidates,
-            outcome = out$status, histogram = nbmix_histogram(x), state = out$details$state,
+            outcome = out$status, histogram = nbmix_histogram(x),
+            count_hash = nbmix_count_hash(x), state = out$details$state,
             starts = out$details$starts)
 }
 
@@ -320,9 +355,21 @@ new_nbmix <- function(method, call, estimate, objective, convergence, control, d
   s <- inputs$size_factors
   new_fit("nbmix", method, call, estimate, objective, convergence, control, data_info, nobs, df,
           zero_inflated = inputs$zero_inflated, cox_reid = inputs$cox_reid,
-          criterion = inputs$criterion, prior = inputs$prior,
+          criterion = inputs$criterion, prior = inputs$prior, tried = inputs$k,
+          assay = inputs$assay,
           size_factors = if (all(s == s[1])) s[1] else s, cells = inputs$source$cells,
           cell_names = inputs$source$cell_names, ...)
+}
+
+# What resume() takes from the fit and not from where its call finds it.
+#' @export
+kept_arguments.nbmix <- function(fit) {
+  fit <- unclass(fit)
+  out <- c(fit[c("zero_inflated", "cox_reid", "criterion")],
+           list(k = fit$tried, size_factors = rep_len(fit$size_factors, fit$cells)))
+  if (!is.null(fit$prior)) out$prior <- fit$prior
+  if (!is.null(fit$assay)) out$assay <- fit$assay
+  out
 }
 
 nbmix_estimate <- function(estimates) {

@@ -3,7 +3,10 @@
 #' Priors of nbmix
 #'
 #' The weights have a Dirichlet prior with `concentration / C` for each of the `C` components, so
-#' that components that are not needed empty by themselves. The dispersions have log-normal priors.
+#' that components that are not needed lose their cells as the bound rises. The bound has several
+#' maxima, and the one that is found may keep a component that EM and BIC would not, or split one in
+#' two; where the number matters, choose it by `k = 1:3`, which compares the evidence. The
+#' dispersions have log-normal priors.
 #' The means have a log-normal prior under variational Bayes and an inverse gamma prior, conjugate
 #' given the cells' rates, under Gibbs sampling; both are wide by default and centred by the gene.
 #'
@@ -127,7 +130,7 @@ nbmix_bayes_one <- function(inputs, data, call) {
             posterior = post[c("draws", "order", "unmatched", "provisional")],
             responsibilities = nbmix_prob_matrix(post$prob, names),
             clusters = nbmix_labels(post$prob, names), outcome = post$outcome,
-            histogram = nbmix_histogram(x), state = post$state)
+            histogram = nbmix_histogram(x), count_hash = nbmix_count_hash(x), state = post$state)
 }
 
 # The chains of each gene; NULL for a gene that was not reached or cannot be fitted.
@@ -283,7 +286,8 @@ nbmix_gibbs_tables <- function(genes) {
     status = vapply(genes, `[[`, "", "outcome"), message = vapply(genes, `[[`, "", "message"),
     chosen = ifelse(seq_along(genes) %in% fitted, 1L, NA_integer_),
     candidates = list(gene = fitted, k = each(function(g) g$k), df = each(function(g) g$df),
-                      logLik = none, entropy = none, objective = none,
+                      logLik = none, entropy = none,
+                      objective = each(function(g) utils::tail(g$objective$value, 1)),
                       converged = each(function(g) g$convergence$converged),
                       status = each(function(g) g$convergence$status),
                       iterations = each(function(g) g$convergence$iterations),

@@ -1,14 +1,14 @@
 # Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
 
 nbmix_many <- function(inputs, data, call) {
-  pieces <- nbmix_run_blocks(inputs, data)
+  run <- nbmix_run_blocks(inputs, data)
+  pieces <- run$pieces
   inputs$control <- nbmix_whole_control(inputs)
-  source <- inputs$source
   genes <- nbmix_bind(pieces, "candidates")
-  names <- source_gene_names(source)
+  names <- run$genes
   candidates <- cbind(gene = names[genes$gene], nbmix_candidates(genes, inputs, inputs$method))
   status <- unlist(lapply(pieces, `[[`, "status"))
-  chosen <- nbmix_chosen_rows(pieces, genes$gene, source$genes)
+  chosen <- nbmix_chosen_rows(pieces, genes$gene, length(names))
   units <- nbmix_units(candidates, chosen, names, status)
   candidates$selected <- seq_len(nrow(candidates)) %in% chosen
   estimates <- nbmix_bind(pieces, "estimates")
@@ -19,10 +19,7 @@ nbmix_many <- function(inputs, data, call) {
 # the same answer as going on would.
 nbmix_whole_control <- function(inputs) {
   control <- inputs$control
-  if (inputs$method != "gibbs" && !is.null(control$resumed)) {
-    control$max_iterations <- control$max_iterations + control$resumed$control$max_iterations
-  }
-  control[c("resumed", "target", "key", "pieces")] <- NULL
+  control[c("resumed", "target", "key", "pieces", "only")] <- NULL
   control
 }
 
@@ -36,13 +33,16 @@ nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pie
             nbmix_many_convergence(units), inputs$control,
             describe_data(data, c(inputs$source$genes, inputs$source$cells),
                           list(inputs$source$gene_names, NULL)),
-            inputs, nobs = inputs$source$cells * sum(!is.na(units$logLik)), df = units$df,
+            inputs, nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)),
+            df = units$df,
             log_lik = units$logLik, icl = units$ICL, units = units,
             candidates = if (length(inputs$k) > 1) candidates,
             covariance = estimates$covariance,
             messages = stats::setNames(message, units$gene)[nzchar(message)],
             kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
 }
+
+nbmix_is_fitted <- function(units, estimate) units$gene %in% estimate$gene
 
 nbmix_gene_draws <- function(pieces) {
   draws <- unlist(lapply(pieces, `[[`, "draws"), recursive = FALSE)
@@ -57,13 +57,27 @@ nbmix_run_blocks <- function(inputs, data) {
     checkpoint_key(control, nbmix_key(inputs, data))
   }
   check_checkpoint_key("nbmix", control, key)
-  blocks <- saved$blocks %||%
+  blocks <- saved$blocks %||% nbmix_gene_blocks(inputs$source, control$only) %||%
     source_blocks(inputs$source, inputs$BPPARAM, !is.null(control$checkpoint))
   save <- block_saver("nbmix", control, blocks, key,
                       list(method = inputs$method, seed = control$seed))
   inputs$control <- nbmix_whole_control(inputs)
   run <- if (is.null(inputs$BPPARAM)) nbmix_run_here else nbmix_run_there
-  nbmix_offset_blocks(nbmix_check_read(run(inputs, blocks, saved$done, save)), blocks)
+  pieces <- nbmix_check_read(run(inputs, blocks, saved$done, save))
+  fitted <- unlist(Map(seq, blocks$first, blocks$last))
+  list(pieces = nbmix_offset_blocks(pieces, blocks),
+       genes = source_gene_names(inputs$source)[fitted])
+}
+
+# Blocks of the named genes and no others: runs of genes that follow one another.
+nbmix_gene_blocks <- function(source, names) {
+  at <- sort(match(names, source_gene_names(source)))
+  if (length(at) == 0 || length(at) < length(names)) return(NULL)
+  first <- at[c(TRUE, diff(at) > 1)]
+  last <- at[c(diff(at) > 1, TRUE)]
+  cuts <- Map(function(a, b) seq(a, b, by = source$block), first, last)
+  ends <- Map(function(a, b) c(a[-1] - 1L, b), cuts, last)
+  data.frame(first = as.integer(unlist(cuts)), last = as.integer(unlist(ends)))
 }
 
 # Once a block was stopped, or cannot be read any more, those behind it are not begun.
@@ -145,11 +159,12 @@ nbmix_run_block <- function(inputs, rows, first, monitor, threads, fault = NULL)
   out
 }
 
-# Gene numbers of a block become those of the whole.
+# Gene numbers of a block become those of all blocks together.
 nbmix_offset_blocks <- function(pieces, blocks) {
+  before <- c(0L, cumsum(blocks$last - blocks$first + 1L))
   for (b in seq_along(pieces)) {
     for (part in c("candidates", "estimates")) {
-      pieces[[b]][[part]]$gene <- pieces[[b]][[part]]$gene + blocks$first[b] - 1L
+      pieces[[b]][[part]]$gene <- pieces[[b]][[part]]$gene + before[b]
     }
   }
   pieces
@@ -179,6 +194,7 @@ nbmix_units <- function(candidates, chosen, names, status) {
   out$model <- "nbmix"
   out$converged[is.na(out$converged)] <- FALSE
   out$status <- status
+  out$converged <- out$converged & !status %in% c("not_converged", "stopped")
   out
 }
 
@@ -244,7 +260,7 @@ subset_units.nbmix <- function(fit, i) {
   }
   out$objective <- nbmix_final_objectives(out$units)
   out[c("log_lik", "icl", "df")] <- out$units[c("logLik", "ICL", "df")]
-  out$nobs <- fit$cells * sum(!is.na(out$units$logLik))
+  out$nobs <- fit$cells * sum(nbmix_is_fitted(out$units, out$estimate))
   out$convergence <- nbmix_many_convergence(out$units)
   out["kept"] <- list(fit$kept[i])
   out["messages"] <- list(fit$messages[names(fit$messages) %in% out$units$gene])
@@ -260,6 +276,18 @@ subset_units.nbmix <- function(fit, i) {
   nbmix_as_one(one)
 }
 
+nbmix_unit_convergence <- function(fit, unit) {
+  done <- isTRUE(unit$converged)
+  draws <- fit$posterior$genes[[1]]$draws
+  if (!done && unit$status == "not_converged" && !is.null(draws)) {
+    return(draws_convergence(draws, "converged", unit$iterations))
+  }
+  why <- switch(unit$status, not_converged = "the iterations ran out before it converged",
+                stopped = "stopped before it converged", paste("status", unit$status))
+  list(converged = done, status = if (done) "converged" else unit$status,
+       reason = c(unname(fit$messages), why)[1], iterations = unit$iterations)
+}
+
 # The fit of one gene out of many as a fit of its own.
 nbmix_as_one <- function(fit) {
   unit <- fit$units
@@ -269,10 +297,7 @@ nbmix_as_one <- function(fit) {
   if (nrow(fit$estimate) > 0) out$vcov <- nbmix_covariance(fit$covariance, out$estimate)
   out[c("k", "df", "log_lik", "icl")] <- unit[c("k", "df", "logLik", "ICL")]
   out$nobs <- fit$cells
-  done <- isTRUE(unit$converged)
-  out$convergence <- list(converged = done, status = if (done) "converged" else unit$status,
-                          reason = c(unname(fit$messages), paste("status", unit$status))[1],
-                          iterations = unit$iterations)
+  out$convergence <- nbmix_unit_convergence(fit, unit)
   out$outcome <- unit$status
   out$objective$gene <- NULL
   kept <- fit$kept[[1]]

@@ -38,10 +38,13 @@ nbmix_size_factor_words <- function(fit) {
 }
 
 nbmix_choice_words <- function(fit) {
-  tried <- fit$candidates$k
-  words <- if (length(tried) > 1) {
+  tried <- fit$candidates
+  words <- if (NROW(tried) > 1) {
     by <- if (fit$method == "em") fit$criterion else "evidence"
-    sprintf(", chosen among %s by %s", paste(tried, collapse = ", "), by)
+    sprintf(", chosen among %s by %s%s", toString(tried$k), by,
+            if (all(tried$converged)) "" else {
+              sprintf(" (not fitted to the end: %s)", toString(tried$k[!tried$converged]))
+            })
   }
   paste(c(words, if (fit$zero_inflated) ", beside a point mass at zero"), collapse = "")
 }
@@ -110,11 +113,15 @@ nbmix_many_parameters <- function(fit) {
 #' @param object A fit by [nbmix()].
 #' @param newdata Counts: a vector for a fit of one gene; for a fit of many genes anything that
 #'   [nbmix()] takes, with the genes of the fit. Missing: the counts of the fit.
-#' @param size_factors Size factors of the new cells: numbers, or `"total"` for a matrix. Default:
-#'   those of the fit when the number of cells is the same, else 1.
+#' @param size_factors Size factors of the new cells: numbers, `"total"` for a matrix, or the name
+#'   of a column of `colData`. Default: `sizeFactors()` of a SingleCellExperiment that has them;
+#'   else those of the fit, for cells that it knows by name, for its own counts, and where all its
+#'   cells had the same. Other cells need them.
 #' @param type `"cluster"` (labels), `"prob"` (responsibilities; for many genes a list of matrices)
 #'   or `"density"` (the probability of each count under the mixture).
-#' @param data For residuals: the counts of the fit, if its call no longer finds them.
+#' @param assay The assay of an experiment. Default: that of the fit.
+#' @param data For residuals: the counts of the fit, if its call no longer finds them, or a data
+#'   frame that has them in a column. Other counts are an error.
 #' @param nsim Number of data sets.
 #' @param seed Whole number; `NULL` uses R's generator as it stands.
 #' @param ... Not used.
@@ -137,13 +144,19 @@ NULL
 #' @rdname nbmix-methods
 #' @export
 predict.nbmix <- function(object, newdata, size_factors = NULL,
-                          type = c("cluster", "prob", "density"), ...) {
+                          type = c("cluster", "prob", "density"), assay = NULL, ...) {
+  no_more("predict", ...)
   type <- check_choice(type, c("cluster", "prob", "density"), "predict", "type")
-  if (missing(newdata)) return(nbmix_predict_training(object, type, parent.frame()))
-  if (holds_units(object)) return(nbmix_predict_many(object, newdata, size_factors, type))
-  x <- check_counts(as.vector(newdata), "predict", "newdata")
-  s <- nbmix_new_size_factors(object, size_factors, length(x))
-  nbmix_predict_cells(object$estimate, x, s, type, names(newdata))
+  if (missing(newdata)) {
+    given <- c(size_factors = !is.null(size_factors), assay = !is.null(assay))
+    if (any(given)) {
+      abort_arg("predict", names(given)[given][1], "left out unless 'newdata' is given", "it")
+    }
+    return(nbmix_predict_training(object, type, parent.frame()))
+  }
+  cells <- nbmix_new_cells(object, newdata, size_factors, assay)
+  if (holds_units(object)) return(nbmix_predict_many(object, cells$source, cells$s, type))
+  nbmix_predict_cells(object$estimate, cells$x, cells$s, type, cells$source$cell_names)
 }
 
 # Without new counts: what the fit says of its own.
@@ -154,7 +167,12 @@ nbmix_predict_training <- function(fit, type, env) {
   if (!is.null(fit$gene)) {
     abort_arg("predict", "newdata", "counts", "nothing", "predict(fit, newdata = counts)")
   }
-  predict(fit, newdata = training_data(fit, NULL, "predict", env), type = type)
+  data <- training_data(fit, NULL, "predict", env)
+  if (is_se(data)) data <- se_assay(data, fit$assay, "predict")
+  source <- count_source(data, "predict", "the data of the fit")
+  s <- rep_len(fit$size_factors, fit$cells)
+  if (holds_units(fit)) return(nbmix_predict_many(fit, source, s, type))
+  nbmix_predict_cells(fit$estimate, nbmix_new_counts(source), s, type, fit$cell_names)
 }
 
 nbmix_predict_cells <- function(estimate, x, s, type, cells) {
@@ -165,42 +183,120 @@ nbmix_predict_cells <- function(estimate, x, s, type, cells) {
     density = stats::setNames(exp(out$log_density), cells))
 }
 
-nbmix_new_size_factors <- function(fit, size_factors, n) {
-  if (is.null(size_factors)) {
-    s <- fit$size_factors
-    return(if (length(s) == n) s else if (length(s) == 1) rep(s, n) else rep(1, n))
+# The one gene of a source.
+nbmix_new_counts <- function(source) {
+  if (source$genes != 1) {
+    abort_arg("predict", "newdata", "counts of one gene", sprintf("%d genes", source$genes))
   }
-  if (length(size_factors) == 1 && is.numeric(size_factors)) size_factors <- rep(size_factors, n)
-  check_positive(size_factors, "predict", "size_factors", length = n)
+  row <- source$read(1L, 1L)
+  check_counts(replace(numeric(source$cells), row$i + 1, row$x), "predict", "newdata")
 }
 
-nbmix_predict_many <- function(fit, newdata, size_factors, type) {
-  if (is_se(newdata)) newdata <- se_assay(newdata, NULL, "predict")
-  source <- count_source(newdata, "predict", "newdata")
+# The counts and size factors of cells to predict.
+nbmix_new_cells <- function(fit, newdata, size_factors, assay) {
+  own <- cells <- NULL
+  counts <- newdata
+  if (is_se(newdata)) {
+    own <- se_size_factors(newdata)
+    cells <- se_cells(newdata)
+    counts <- se_assay(newdata, assay %||% fit$assay, "predict")
+  } else if (!is.null(assay)) {
+    abort_arg("predict", "assay", "NULL unless 'newdata' is an experiment", describe_value(assay))
+  }
+  column <- is.numeric(counts) && length(dim(counts)) == 2 && ncol(counts) == 1
+  if (!holds_units(fit) && column) {
+    counts <- stats::setNames(as.vector(counts), rownames(counts)) # a column of one gene's counts
+  }
+  source <- count_source(counts, "predict", "newdata")
+  x <- if (!holds_units(fit)) nbmix_new_counts(source)
+  n <- source$cells
+  if (is.numeric(size_factors) && length(size_factors) == 1) size_factors <- rep(size_factors, n)
+  s <- size_factors %||% own %||% nbmix_known_size_factors(fit, newdata, source)
+  s <- resolve_size_factors(s, source, "predict", cells = cells)
+  list(source = source, x = x, s = s)
+}
+
+# Size factors of cells that the fit knows: by name, or because they are its data. Where all were
+# equal in the fit they are so for new cells.
+nbmix_known_size_factors <- function(fit, newdata, source) {
+  s <- fit$size_factors
+  if (length(s) == 1) return(rep(s, source$cells))
+  known <- !is.null(source$cell_names) && !is.null(fit$cell_names) &&
+    !anyDuplicated(fit$cell_names)
+  if (known) {
+    at <- match(source$cell_names, fit$cell_names)
+    if (!anyNA(at)) return(s[at])
+  } else if (length(s) == source$cells && nbmix_is_training(fit, newdata)) {
+    return(s)
+  }
+  abort_arg("predict", "size_factors", "given for cells that are not those of the fit", "NULL",
+            "\"total\", or numbers, one per cell")
+}
+
+# Are these the counts of the fit, cell by cell?
+nbmix_is_training <- function(fit, x) {
+  if (holds_units(fit)) return(identical(data_hash(x), fit$data_info$hash))
+  if (!is.numeric(x) || length(x) != fit$cells) return(FALSE)
+  if (!is.null(fit$gene)) return(nbmix_is_gene(fit, as.vector(x)))
+  identical(nbmix_count_hash(x), fit$count_hash)
+}
+
+# Of a gene out of many no hash is kept: its counts give the likelihood that the fit reports.
+nbmix_is_gene <- function(fit, x) {
+  if (!is.null(count_fault(x))) return(FALSE)
+  e <- fit$estimate
+  if (length(e$weight) == 0) return(TRUE) # not fitted: there is nothing to compare
+  found <- nbmix_posterior(x, rep_len(fit$size_factors, fit$cells), e$weight, e$mean, e$dispersion)
+  near <- function(a, b) is.null(b) || anyNA(b) || isTRUE(all.equal(a, b, tolerance = 1e-6))
+  kept <- if (fit$method != "gibbs") fit$responsibilities
+  near(sum(found$log_density), fit$log_lik) && near(found$prob, unname(kept)) &&
+    (is.null(fit$histogram) || identical(nbmix_histogram(x)$cells, fit$histogram$cells))
+}
+
+# Genes of the fit in blocks of the source, each with its estimate.
+nbmix_predict_many <- function(fit, source, s, type) {
   genes <- fit$units$gene
   rows <- if (is.null(source$gene_names)) seq_len(source$genes) else match(genes, source$gene_names)
   if (anyNA(rows) || length(rows) != length(genes)) {
     abort_arg("predict", "newdata", "counts of the genes of the fit",
               sprintf("%d genes, not all of them in the fit", source$genes))
   }
-  s <- if (identical(size_factors, "total")) total_size_factors(source, "predict") else
-    nbmix_new_size_factors(fit, size_factors, source$cells)
-  out <- lapply(seq_along(genes), function(g) {
-    row <- source$read(rows[g], rows[g])
-    x <- replace(numeric(source$cells), row$i + 1, row$x)
-    e <- fit$estimate[fit$estimate$gene == genes[g], ]
-    if (nrow(e) == 0 || !is.null(count_fault(x))) return(NULL)
-    nbmix_predict_cells(e, x, s, type, source$cell_names)
-  })
-  names(out) <- genes
+  nbmix_check_result_size(fit, source, type)
+  estimates <- split(fit$estimate[c("weight", "mean", "dispersion")],
+                     factor(fit$estimate$gene, genes))
+  out <- stats::setNames(vector("list", length(genes)), genes)
+  blocks <- source_blocks(source)
+  for (b in seq_len(nrow(blocks))) {
+    mine <- which(rows >= blocks$first[b] & rows <= blocks$last[b])
+    if (length(mine) == 0) next
+    read <- source$read(blocks$first[b], blocks$last[b])
+    out[mine] <- lapply(mine, function(g) {
+      x <- nbmix_row_counts(read, rows[g] - blocks$first[b] + 1, source$cells)
+      if (nrow(estimates[[g]]) == 0 || !is.null(count_fault(x))) return(NULL)
+      nbmix_predict_cells(estimates[[g]], x, s, type, source$cell_names)
+    })
+  }
   if (type == "prob") return(out)
   missing <- rep(NA, source$cells)
   do.call(rbind, lapply(out, function(row) row %||% missing))
 }
 
+nbmix_check_result_size <- function(fit, source, type) {
+  parts <- if (type == "prob") nrow(fit$estimate) else nrow(fit$units)
+  size <- 8 * parts * as.double(source$cells)
+  if (size > getOption("mixology.max_memory", 4e9)) {
+    abort("predict", sprintf("the result would take %.1f GB", size / 1e9),
+          "; try predict(fit[genes], newdata) or options(mixology.max_memory =)")
+  }
+}
+
 #' @export
 fitted.nbmix <- function(object, ...) {
+  no_more("fitted", ...)
   if (holds_units(object)) return(nbmix_fitted_many(object))
+  if (length(object$estimate$weight) == 0) {
+    return(stats::setNames(rep(NA_real_, object$nobs), object$cell_names))
+  }
   mean <- if (is.null(object$responsibilities)) {
     sum(object$estimate$weight * object$estimate$mean)
   } else {
@@ -225,10 +321,12 @@ nbmix_fitted_many <- function(fit) {
 #' @export
 residuals.nbmix <- function(object, type = c("response", "pearson", "quantile"), data = NULL,
                             seed = NULL, ...) {
+  no_more("residuals", ...)
   type <- check_choice(type, c("response", "pearson", "quantile"), "residuals", "type")
   need_one_unit(object, "residuals", "residuals(fit[[\"gene\"]], data = <counts of that gene>)")
   x <- nbmix_training_counts(object, data, "residuals", parent.frame())
   s <- rep_len(object$size_factors, object$nobs)
+  if (length(object$estimate$weight) == 0) type <- "response" # not fitted: NA
   out <- switch(type, response = x - fitted(object), pearson = nbmix_pearson(object$estimate, x, s),
                 quantile = nbmix_quantile_residuals(object$estimate, x, s, seed))
   stats::setNames(out, object$cell_names)
@@ -245,17 +343,21 @@ pointwise_log_lik.nbmix <- function(fit, draws, data, env) {
   }))
 }
 
-# The counts of the fit: given (alone or as the first column of a data frame), or found again.
+# The counts of the fit: given (as they are, or as a column of a data frame), or found again.
 nbmix_training_counts <- function(fit, data, fun, env) {
-  if (is.data.frame(data)) data <- data[[1]]
-  if (!is.numeric(data) || length(data) != fit$nobs) {
-    if (!is.null(fit$gene)) {
-      abort_arg(fun, "data", sprintf("the %d counts of the gene", fit$nobs), describe_value(data))
-    }
-    data <- training_data(fit, data, fun, env)
-  }
-  check_counts(as.vector(data), fun, "data")
+  if (is.null(data) && is.null(fit$gene)) data <- training_data(fit, NULL, fun, env)
+  columns <- if (is.data.frame(data)) data else list(data)
+  for (x in columns) if (nbmix_is_training(fit, x)) return(as.double(as.vector(x)))
+  lost <- length(fit$estimate$weight) == 0 # not fitted, perhaps because of its counts
+  if (lost && length(columns[[1]]) == fit$nobs) return(as.double(as.vector(columns[[1]])))
+  must <- if (is.null(fit$gene)) "the data of the fit, which keeps no copy of them" else
+    sprintf("the %d counts of gene %s", fit$nobs, fit$gene)
+  abort_arg(fun, "data", must, if (is.null(data)) "nothing" else "other data",
+            sprintf("%s(fit, data = x)", fun))
 }
+
+# Of the counts alone, whatever their names.
+nbmix_count_hash <- function(x) rlang::hash(as.double(x))
 
 nbmix_pearson <- function(e, x, s) {
   mean <- s * sum(e$weight * e$mean)
@@ -267,7 +369,7 @@ nbmix_pearson <- function(e, x, s) {
 nbmix_quantile_residuals <- function(e, x, s, seed) {
   lower <- nbmix_cdf(e, x - 1, s, TRUE)
   upper <- nbmix_cdf(e, x, s, FALSE)
-  u <- with_generator(seed, stats::runif(length(x)))
+  u <- with_seed(seed, stats::runif(length(x)), "residuals")
   mass <- pmax(1 - lower - upper, 0)
   low <- lower < upper
   ifelse(low, stats::qnorm(pmax(lower + u * mass, 1e-320)),
@@ -284,23 +386,14 @@ nbmix_cdf <- function(e, x, s, lower.tail) {
   Reduce(`+`, parts)
 }
 
-# Evaluates with R's generator at `seed`, then puts the generator back where it was.
-with_generator <- function(seed, expr) {
-  if (is.null(seed)) return(expr)
-  old <- get0(".Random.seed", globalenv(), inherits = FALSE)
-  on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv()) else
-    assign(".Random.seed", old, globalenv()))
-  set.seed(seed)
-  expr
-}
-
 #' @rdname nbmix-methods
 #' @export
 simulate.nbmix <- function(object, nsim = 1, seed = NULL, ...) {
+  no_more("simulate", ...)
   nsim <- check_count(nsim, "simulate", "nsim")
   s <- rep_len(object$size_factors, object$cells)
   one <- function(e) nbmix_draw_counts(e, s)
-  with_generator(seed, if (holds_units(object)) {
+  with_seed(seed, if (holds_units(object)) {
     parts <- split(object$estimate, factor(object$estimate$gene, unique(object$units$gene)))
     lapply(stats::setNames(seq_len(nsim), paste0("sim_", seq_len(nsim))),
            function(i) do.call(rbind, lapply(parts, one)))
@@ -329,5 +422,7 @@ result_columns.nbmix <- function(fit) {
       row[[paste0(term, "_", part)]] <- e[[term]][mine][match(seq_len(nrow(units)), gene[mine])]
     }
   }
+  # Rows are found again by the names of the genes, where the data had some.
+  if (!is.null(fit$data_info$dimnames[[1]])) rownames(row) <- units$gene
   list(row = row)
 }

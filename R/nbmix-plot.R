@@ -19,11 +19,12 @@
 #' autoplot(fit, type = "rootogram")
 #' @export
 autoplot.nbmix <- function(object, type = NULL, bins = 60, ...) {
+  no_more("autoplot", ...)
   types <- if (holds_units(object)) "genes" else c("histogram", "rootogram", "trace")
   type <- check_choice(type %||% types[1], types, "autoplot", "type")
   bins <- check_count(bins, "autoplot", "bins")
   if (length(object$estimate[[1]]) == 0) abort("autoplot", "the gene was not fitted")
-  switch(type, genes = nbmix_plot_genes(object), trace = NextMethod(),
+  switch(type, genes = nbmix_plot_genes(object), trace = autoplot.mixology_fit(object),
          histogram = nbmix_plot_histogram(object, bins),
          rootogram = nbmix_plot_rootogram(object, bins))
 }

@@ -12,7 +12,13 @@ resolve_threads <- function(threads, fun) {
 
 env_threads <- function() {
   value <- Sys.getenv("MIXOLOGY_NUM_THREADS")
-  if (nzchar(value)) suppressWarnings(as.numeric(value))
+  if (!nzchar(value)) return(NULL)
+  threads <- suppressWarnings(as.numeric(value))
+  if (!is_whole(threads) || threads < 1) {
+    abort_arg("threads", "MIXOLOGY_NUM_THREADS", "a whole number of at least 1 in the environment",
+              sprintf("\"%s\"", value))
+  }
+  threads
 }
 
 # TBB must not run in a process forked from one where it ran.

@@ -12,9 +12,11 @@ abort_arg <- function(fun, arg, must, got, try = NULL) {
 describe_value <- function(x) {
   if (is.null(x)) return("NULL")
   if (is.function(x)) return("a function")
+  if (is.factor(x)) return(paste("a factor of", count_of(length(x), "value")))
   kind <- class(x)[1]
   if (!is.atomic(x)) return(paste("an object of class", kind))
   if (length(x) == 1) return(if (is.character(x)) sprintf("\"%s\"", x) else format(x))
+  if (length(x) == 0) return(sprintf("no values (%s)", kind))
   size <- if (is.null(dim(x))) length(x) else paste(dim(x), collapse = " x ")
   sprintf("%s values (%s)", size, kind)
 }
@@ -72,9 +74,19 @@ closest_name <- function(x, choices) {
   if (!is.character(x) || length(x) != 1 || is.na(x) || length(choices) == 0) return(NULL)
   longer <- choices[startsWith(choices, x)]
   if (nzchar(x) && length(longer) == 1) return(dQuote(longer, FALSE))
-  distance <- utils::adist(x, choices, ignore.case = TRUE)[1, ]
-  if (min(distance) > 0.5 * nchar(x) + 1) return(NULL)
-  dQuote(choices[which.min(distance)], FALSE)
+  distance <- pmin(letter_distance(x, choices), 1 + letter_distance(x, choices, ordered = FALSE))
+  if (min(distance) > max(0.4 * nchar(x), min(1, nchar(x) - 1))) return(NULL)
+  other_start <- !startsWith(tolower(choices), tolower(substr(x, 1, 2)))
+  dQuote(choices[order(distance, other_start)[1]], FALSE)
+}
+
+# Letters to change, add or drop; of words out of order: whatever the order of their letters.
+letter_distance <- function(x, choices, ordered = TRUE) {
+  sorted <- function(a) {
+    vapply(strsplit(tolower(a), ""), function(b) paste(sort(b), collapse = ""), "")
+  }
+  if (!ordered) return(utils::adist(sorted(x), sorted(choices))[1, ])
+  utils::adist(x, choices, ignore.case = TRUE)[1, ]
 }
 
 check_positive <- function(x, fun, arg, length = NULL, zero = FALSE, try = NULL) {
@@ -99,6 +111,13 @@ check_no_dots <- function(dots, fun, known = character()) {
   if (is.null(name) || name == "") abort(fun, "an unnamed argument has no place here")
   hint <- closest_name(name, known)
   abort(fun, sprintf("unknown argument '%s'", name), if (!is.null(hint)) paste0("; try ", hint))
+}
+
+# For a method that takes no arguments but its own: any other is an error, not a silent slip.
+no_more <- function(fun, ...) {
+  if (...length() == 0) return(invisible())
+  known <- setdiff(names(formals(sys.function(sys.parent()))), "...")
+  check_no_dots(stats::setNames(vector("list", ...length()), ...names()), fun, known)
 }
 
 check_installed <- function(package, fun, what) {

@@ -13,6 +13,17 @@ per_component <- function(x, k, fun, arg, zero = FALSE) {
   check_positive(x, fun, arg, k, zero = zero)
 }
 
+# Evaluates with R's generator at `seed` (NULL: as it stands), then puts it back where it was.
+with_seed <- function(seed, code, fun = "simulate") {
+  if (is.null(seed)) return(code)
+  seed <- check_count(seed, fun, "seed", lower = 0)
+  old <- get0(".Random.seed", globalenv(), inherits = FALSE)
+  on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv()) else
+    assign(".Random.seed", old, globalenv()))
+  set.seed(seed)
+  code
+}
+
 draw_labels <- function(n, weights) {
   sample.int(length(weights), n, replace = TRUE, prob = weights)
 }

@@ -23,6 +23,7 @@ struct StartsReport {
   std::vector<double> objective;  // or merit, after the short run; -inf for a start that failed
   std::vector<bool> degenerate;
   int chosen = 0;
+  bool complete = true;  // false: stopped before every start had its short run
 };
 
 template <class Model, class = void>
@@ -95,6 +96,7 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
       monitor);
   report.degenerate.assign(degenerate.begin(), degenerate.end());
   report.chosen = ranking(report).front();
+  report.complete = !monitor.stopped();
   if (runs != nullptr) *runs = std::move(ended);
   return report;
 }
@@ -179,8 +181,8 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
     if (anew) starts[slot] = begun[slot];
     AscentProgress here;
     Trace trace = climb_on(model, starts[slot], options, executor, monitor, runs[slot], here);
-    const bool good = !is_degenerate(model, starts[slot]) || monitor.stopped() ||
-                      trace.status == Status::paused;
+    const bool good =
+        !is_degenerate(model, starts[slot]) || monitor.stopped() || trace.status == Status::paused;
     if (good || i == 0) {  // the first stands when all are degenerate
       report.chosen = order[i];
       progress = std::move(here);

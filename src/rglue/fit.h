@@ -22,7 +22,8 @@ inline Rcpp::List to_list(const Trace& trace) {
 
 inline Rcpp::List to_list(const StartsReport& starts) {
   return Rcpp::List::create(Rcpp::Named("objective") = Rcpp::wrap(starts.objective),
-                            Rcpp::Named("chosen") = starts.chosen + 1);
+                            Rcpp::Named("chosen") = starts.chosen + 1,
+                            Rcpp::Named("complete") = starts.complete);
 }
 
 // What resume() needs beside the model's state; an empty list is a new climb.

@@ -73,6 +73,33 @@ for (model in mixology:::registered_models()) {
       expect_true(all(is.finite(unlist(predicted))))
     })
 
+    test_that(paste(label, "refuses arguments that no method takes"), {
+      generics <- list(augment = augment, coef = coef, confint = confint, fitted = fitted,
+                       glance = glance, logLik = logLik, nobs = nobs, objective = objective,
+                       predict = predict, residuals = residuals, responsibilities =
+                         responsibilities, clusters = clusters, simulate = simulate,
+                       summary = summary, tidy = tidy, vcov = vcov, autoplot = autoplot)
+      for (name in names(generics)) {
+        expect_error(generics[[name]](fit, no_such_name = 1),
+                     paste0(name, ": unknown argument 'no_such_name'"), info = name)
+      }
+      expect_error(resume(fit, 1, no_such_name = 1), "unknown argument 'no_such_name'")
+      expect_error(resume(fit, 1, seed = 2), "unknown argument 'seed'")
+      skip_if_not_installed("posterior")
+      expect_error(as_draws(fit, no_such_name = 1), "unknown argument 'no_such_name'")
+      expect_error(as_draws_df(fit, no_such_name = 1), "unknown argument 'no_such_name'")
+    })
+
+    test_that(paste(label, "refuses a seed or a level that is none"), {
+      for (seed in list("a", NA, 1e10, 1:2, 1.7, -3)) {
+        expect_error(simulate(fit, seed = seed), "simulate: 'seed' must be")
+      }
+      expect_error(confint(fit, level = 95), "confint: 'level' must be")
+      expect_error(confint(fit, "no such"), "confint: 'parm' must be")
+      expect_error(confint(fit, 1e6), "confint: 'parm' must be")
+      expect_error(print(summary(fit), digits = "a"), "'digits' must be")
+    })
+
     test_that(paste(label, "numbers its clusters by size and its probabilities sum to one"), {
       if (!is.null(fit$clusters)) {
         size <- colSums(responsibilities(fit))
@@ -132,6 +159,30 @@ for (model in mixology:::registered_models()) {
       expect_identical(on$estimate, long$estimate)
       expect_identical(on$posterior$draws, long$posterior$draws)
       expect_identical(objective(on)$value, objective(long)$value)
+    })
+
+    test_that(paste(label, "goes on when what its call names is gone or is something else"), {
+      args <- model$example()
+      at <- names(args)[1]
+      make <- function() {
+        values <- c(args, list(method = method, seed = 1, control = if (method == "gibbs") {
+          gibbs_control(chains = 2, iterations = 30, warmup = 10)
+        } else quick_control(method, max_iterations = 4)))
+        list2env(values, environment())
+        call <- lapply(stats::setNames(nm = names(values)), as.name)
+        call <- as.call(c(list(as.name(model$name)), call))
+        list(fit = suppressWarnings(eval(call)), where = environment())
+      }
+      made <- make()
+      reach <- made$where
+      for (name in c("seed", "control")) rm(list = name, envir = reach)
+      on <- suppressWarnings(evalq(resume(fit, 3), list2env(list(fit = made$fit), reach)))
+      expect_s3_class(on, model$name)
+      gone <- mixology:::`%||%`(made$fit$data_info$argument, at)
+      if (is.numeric(gone)) gone <- at
+      rm(list = gone, envir = reach)
+      expect_error(evalq(resume(fit, 3), reach), "finds no data any more")
+      expect_error(evalq(update(fit, seed = 2), reach), "finds no data any more")
     })
 
     test_that(paste(label, "is refitted by update()"), {

@@ -28,6 +28,7 @@ class VbFitter {
     const Gene exact = gene.quadrature ? make_gene(cells_, data, ZeroSum::exact) : gene;
     if (data.size == 0) out.status = GeneStatus::all_zero;
     double best = -kInfinity;
+    bool done = true;
     for (const int k : options_.k) {
       out.fits.emplace_back();
       NbmixFit& fit = out.fits.back();
@@ -36,12 +37,12 @@ class VbFitter {
       const bool stopped =
           fit.trace.status == Status::interrupted || fit.trace.status == Status::time_limit;
       if (stopped) out.status = GeneStatus::stopped;
+      done = done && fit.trace.converged();  // a candidate cut short might have won
       if (fit.evidence > best) {
         best = fit.evidence;
         out.chosen = static_cast<int>(out.fits.size()) - 1;
       }
     }
-    const bool done = out.fits[static_cast<std::size_t>(out.chosen)].trace.converged();
     if (out.status == GeneStatus::ok && !done) out.status = GeneStatus::not_converged;
     return out;
   }
@@ -56,8 +57,12 @@ class VbFitter {
     fit.exact_zeros = start.has("exact");
     const NbmixVb& model = fit.exact_zeros ? full : quick;
     const Gene& data = fit.exact_zeros ? exact : gene;
-    NbmixVb::State state = begin(data, model, item, fit, executor, monitor);
-    climb(model, state, start, fit, executor, monitor);
+    NbmixVb::State state;
+    if (start.items().empty()) {
+      state = climb_starts(data, model, item, fit, executor, monitor);
+    } else {
+      climb(model, state = model.load(start), start, fit, executor, monitor);
+    }
     double bound = finish(full, exact, state, fit);
     if (fit.trace.converged() &&
         std::abs(fit.trace.last() - bound) > 1e-8 * (std::abs(bound) + 1.0)) {
@@ -81,13 +86,16 @@ class VbFitter {
     return bound;
   }
 
-  NbmixVb::State begin(const Gene& gene, const NbmixVb& model, std::uint64_t item, NbmixFit& fit,
-                       Executor& executor, Monitor& monitor) const {
-    const Archive& start = options_.start(item);
-    if (!start.items().empty()) return model.load(start);
+  NbmixVb::State climb_starts(const Gene& gene, const NbmixVb& model, std::uint64_t item,
+                              NbmixFit& fit, Executor& executor, Monitor& monitor) const {
     std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
-    fit.starts = short_runs(model, starts, options_.em, executor, monitor);
-    return std::move(starts[static_cast<std::size_t>(fit.starts.chosen)]);
+    AscentProgress progress;
+    fit.trace =
+        climb_from_starts(model, starts, options_.em, executor, monitor, fit.starts, progress);
+    NbmixVb::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
+    fit.state = model.save(state);
+    remember(fit, progress);
+    return std::move(state);
   }
 
   // The starts of EM, and for every smaller number of components one in which the others are empty:

@@ -94,17 +94,24 @@ struct GeneFit {
   int chosen = 0;
 };
 
+// A part with less weight than this is at the boundary: it holds no cells.
+constexpr double kEmptyWeight = 1e-12;
+
 namespace detail {
 
 // Covariance of (weights, means, dispersions): inverse information and the delta method. Poisson
-// dispersions are left out; their rows are NaN.
+// dispersions and parts without cells are left out; their rows are NaN.
 inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
   const Index parts = m.weight.size();
   const Index free = parts - 1;
   const Index k = m.k();
   std::vector<Index> active;
+  const auto empty = [&](Index part) { return m.weight[part] < kEmptyWeight; };
+  Index reference = parts - 1;  // the last part with cells: the others' weights are against it
+  while (reference > 0 && empty(reference)) --reference;
   for (Index i = 0; i < hessian.rows(); ++i) {
     const bool psi = i >= free && (i - free) % 2 == 1;
+    if (empty(i < free ? i : (i - free) / 2) || (i < free && i == reference)) continue;
     if (psi && m.component[static_cast<std::size_t>((i - free) / 2)].phi == 0.0) continue;
     active.push_back(i);
   }
@@ -131,8 +138,10 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
                        (factor.vectorD().array() > 0.0).all();
   if (!regular) return out;
   out = jacobian * factor.solve(jacobian.transpose());
+  const bool alone = parts > 1 && (m.weight.array() < kEmptyWeight).count() == parts - 1;
   for (Index j = 0; j < parts; ++j) {
-    const bool none = j >= k;
+    const bool none = j >= k || empty(j);
+    if (empty(j) || alone) out.row(j).setConstant(kNaN), out.col(j).setConstant(kNaN);
     if (none || m.component[static_cast<std::size_t>(j)].phi == 0.0) {
       out.row(2 * parts + j).setConstant(kNaN);
       out.col(2 * parts + j).setConstant(kNaN);
@@ -303,9 +312,9 @@ class GeneFitter {
     std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k);
     Executor serial;  // threads for little work cost more than they do
     Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
-    fit.starts = short_runs(model, starts, options_.em, pool, monitor);
-    NbmixEm::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
-    return settle(model, state, start, fit, executor, monitor);
+    AscentProgress progress;
+    fit.trace = climb_from_starts(model, starts, options_.em, pool, monitor, fit.starts, progress);
+    return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit);
   }
 
   std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,
@@ -339,6 +348,11 @@ class GeneFitter {
     }
     Ascent<NbmixEm> ascent(model, state, options_.em, executor, monitor);
     fit.trace = ascent.run(&progress, may_pause);
+    return conclude(model, state, progress, fit);
+  }
+
+  Mixture conclude(const NbmixEm& model, NbmixEm::State& state, const AscentProgress& progress,
+                   NbmixFit& fit) const {
     if (fit.trace.converged() && options_.em.accelerate) polish(model, state, fit);
     fit.state = model.save(state);
     remember(fit, progress);
@@ -376,21 +390,22 @@ class GeneFitter {
   void choose(GeneFit& out) const {
     double best = kInfinity;
     bool stopped = false;
+    bool done = true;
     for (std::size_t i = 0; i < out.fits.size(); ++i) {
       const NbmixFit& fit = out.fits[i];
       stopped = stopped || fit.trace.status == Status::interrupted ||
                 fit.trace.status == Status::time_limit;
+      done = done && fit.trace.converged();  // a candidate cut short might have won
       const double value = fit.criterion(options_.criterion, static_cast<double>(cells_.size()));
       if (value < best) {
         best = value;
         out.chosen = static_cast<int>(i);
       }
     }
-    const NbmixFit& chosen = out.fits[static_cast<std::size_t>(out.chosen)];
     if (out.status != GeneStatus::ok) return;
     if (stopped)
       out.status = GeneStatus::stopped;
-    else if (!chosen.trace.converged())
+    else if (!done)
       out.status = GeneStatus::not_converged;
   }
 

@@ -1,0 +1,92 @@
+# What a fit says in words, and of arguments that are almost right.
+
+test_that("a boundary weight takes no standard error from the other parameters", {
+  set.seed(2)
+  x <- rpois(300, 5) + 1L
+  fit <- nbmix(x, k = 1, zero_inflated = TRUE, seed = 1)
+  alone <- nbmix(x, k = 1, seed = 1)
+  table <- tidy(fit)
+  error <- function(table, term) table$std.error[table$term == term & table$estimate > 0]
+  expect_equal(error(table, "mean"), error(tidy(alone), "mean"), tolerance = 1e-6)
+  expect_true(all(is.na(table$std.error[table$term == "weight"])))
+  two <- tidy(nbmix(c(x, x + 60L), k = 2, zero_inflated = TRUE, seed = 1))
+  plain <- tidy(nbmix(c(x, x + 60L), k = 2, seed = 1))
+  expect_equal(error(two, "mean"), error(plain, "mean"), tolerance = 1e-5)
+  expect_equal(error(two, "weight"), error(plain, "weight"), tolerance = 1e-5)
+})
+
+test_that("size factors too far apart are an error", {
+  x <- rep(c(1, 4, 2, 7), 5)
+  expect_error(nbmix(x, size_factors = c(1e300, rep(1, 19))), "within a factor of 1e15")
+  expect_true(is.finite(logLik(nbmix(x, size_factors = c(1e14, rep(1, 19)), seed = 1))))
+})
+
+test_that("the environment variable is named when it is wrong", {
+  old <- Sys.getenv("MIXOLOGY_NUM_THREADS", NA)
+  on.exit(if (is.na(old)) Sys.unsetenv("MIXOLOGY_NUM_THREADS") else
+    Sys.setenv(MIXOLOGY_NUM_THREADS = old))
+  Sys.setenv(MIXOLOGY_NUM_THREADS = "abc")
+  expect_error(nbmix(1:9, seed = 1), "'MIXOLOGY_NUM_THREADS' must be .* got \"abc\"")
+})
+
+test_that("a hint is a name that is near", {
+  expect_error(gibbs_control(chian = 2), "try \"chains\"")
+  fit <- nbmix(pbmc_cells$counts[1:3, 1:100], k = 1, seed = 1)
+  message <- tryCatch(fit["SF3B"], error = conditionMessage)
+  expect_false(grepl("try", message))
+  expect_error(nbmix(numeric(0)), "'x' must be at least one count; got no values")
+  expect_error(nbmix(1:9, k = factor(1:2)), "got a factor")
+})
+
+test_that("a fit of many genes says how to have what it keeps", {
+  fit <- nbmix(pbmc_cells$counts[1, 1:100, drop = FALSE], k = 2, seed = 1)
+  expect_error(clusters(fit), "clusters(fit[[\"LINC00115\"]])", fixed = TRUE)
+  control <- gibbs_control(chains = 2, iterations = 24)
+  set.seed(1)
+  counts <- rbind(a = rpois(60, 3), b = rnbinom(60, 1, mu = 9))
+  chains <- suppressWarnings(nbmix(counts, k = 2, method = "gibbs", control = control, seed = 1))
+  unmixed <- chains$units$gene[chains$units$status == "not_converged"]
+  skip_if(length(unmixed) == 0)
+  expect_output(print(chains[[unmixed[1]]]), "mixing: largest split R-hat .* run longer chains")
+})
+
+test_that("assays without names are said to be so", {
+  skip_if_not_installed("SummarizedExperiment")
+  m <- matrix(rpois(20, 4), 2)
+  se <- SummarizedExperiment::SummarizedExperiment(list(m, m))
+  expect_error(nbmix(se, k = 1), "got 2 assays without names")
+})
+
+test_that("starting values of another model, or that cannot be left again, are errors", {
+  x <- MASS::quine$Days
+  start <- function(weight, mean, dispersion = rep(.1, length(mean)), ...) {
+    values <- list(weight = weight, mean = mean, dispersion = dispersion)
+    nbmix(x, k = 2, seed = 1, control = list(start = values), ...)
+  }
+  for (method in c("em", "vb", "gibbs")) {
+    expect_error(start(c(.5, .5), c(0, 100), method = method), "'start\\$mean' must be positive")
+  }
+  expect_error(start(c(.5, .3, .2), c(0, 20, 0), zero_inflated = TRUE), "2 values equal to 0")
+  expect_error(start(c(.5, .3, .2), c(5, 20, 9), zero_inflated = TRUE), "0 values equal to 0")
+  expect_error(start(c(0, 0), c(1, 100)), "'start\\$weight' must be positive")
+  expect_error(start(c(0, 1), c(1, 100)), "'start\\$weight' must be positive")
+  expect_error(start(c(.5, .5), c(9, 9)), "components that differ")
+  expect_error(start(c(.5, .5), c(9, 90), c(1e300, .1)), "'start\\$dispersion' must be of at most")
+  expect_identical(start(c(.5, .5), c(3, 30))$k, 2L)
+  three <- nbmix(x, k = 3, seed = 1)
+  expect_error(nbmix(x, k = 2, zero_inflated = TRUE, control = list(start = three)),
+               "with a point mass at zero")
+})
+
+test_that("the trace shows the whole climb", {
+  set.seed(3)
+  x <- simulate_nbmix(400, c(.5, .5), c(4, 9), c(.2, .2))$x
+  for (method in c("em", "vb")) {
+    fit <- nbmix(x, k = 2, method = method, seed = 1)
+    trace <- objective(fit)
+    expect_gt(nrow(trace), 5)
+    expect_identical(trace$iter[1], 0L)
+    expect_true(all(diff(trace$value) > -1e-8 * abs(trace$value[1])))
+    expect_gt(trace$value[nrow(trace)] - trace$value[1], 0.01)
+  }
+})
