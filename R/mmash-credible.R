@@ -3,10 +3,10 @@
 #' Credible sets of the signals of a fit of `mmash()`
 #'
 #' A signal is a group of correlated variants whose probabilities of an effect add up to at least a
-#' half and not to more than about one: variants that are correlated but both have an effect of their
-#' own are two signals. Its effects are put back into the residual of the fit; every variant is then asked how
-#' well it explains that signal alone, under the learned weights and residual covariance, all other
-#' signals being accounted for. The set is the smallest one that holds the causal variant with the
+#' half and not to more than about one: variants that are correlated and both have an effect of
+#' their own are two signals. Its effects are put back into the residual of the fit; every variant
+#' is then asked how well it explains that signal alone, under the learned weights and residual
+#' covariance, all other signals being accounted for. The set is the smallest one that holds the causal variant with the
 #' probability asked for. Variational fits tend to put a signal on one of several correlated
 #' variants; the sets do not, because all variants are compared afresh.
 #'

@@ -10,8 +10,8 @@
 #' @return An object of class `mmash_cv`: `predictions` (samples x conditions, each from the fit
 #'   without that sample's fold), `scores` (data frame `fold, condition, n, r2, rmse`), `folds`,
 #'   `converged`. `tidy()` gives the scores, `glance()` their means over conditions, those of each
-#'   condition from its predictions in all folds. `r2` is the squared correlation of prediction and response,
-#'   `NA` for fewer than three of them.
+#'   condition from its predictions in all folds. `r2` is the squared correlation of prediction and
+#'   response, `NA` for fewer than three of them.
 #' @section Errors: fewer than two folds, more folds than samples, labels of another length.
 #' @examples
 #' set.seed(1)

@@ -104,7 +104,8 @@ folder_seed <- function(folder) {
 }
 
 keep_seed <- function(seed, folder) {
-  if (!is.null(folder)) save_result(seed, file.path(folder, "seed.rds"))
+  if (is.null(folder) || identical(folder_seed(folder), seed)) return(invisible())
+  save_result(seed, file.path(folder, "seed.rds"))
 }
 
 # A named list with what is given for each gene; what is wrong with one is found when it is fitted.

@@ -122,8 +122,12 @@ class Mmash {
     return value;
   }
 
-  // One unit of log likelihood per number observed, whatever the units of Y.
-  double objective_scale() const { return data_.n * static_cast<double>(conditions()); }
+  // One unit of log likelihood per number observed, whatever the units of Y; one SNP at a time sees
+  // each number as often as there are SNPs.
+  double objective_scale() const {
+    const double times = options_.marginal ? static_cast<double>(cols()) : 1.0;
+    return times * data_.n * static_cast<double>(conditions());
+  }
 
   double longest_step() const { return kLongestStep; }
 

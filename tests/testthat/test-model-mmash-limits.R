@@ -160,3 +160,13 @@ test_that("folds without data have no score, and scores are pooled", {
   loo <- mmash_cv(d$x[1:12, ], d$y[1:12, ], folds = 12, prior = quick_prior(), seed = 1)
   expect_true(is.finite(glance(loo)$r2) && all(is.na(tidy(loo)$r2)))
 })
+
+test_that("folds run on workers that do not know the data", {
+  skip_unless_extended()
+  skip_if_not_installed("BiocParallel")
+  d <- mixed_data(6, n = 30, p = 5)
+  here <- mmash_cv(d$x, d$y, folds = 2, prior = quick_prior(), seed = 1)
+  there <- mmash_cv(d$x, d$y, folds = 2, prior = quick_prior(), seed = 1,
+                    BPPARAM = BiocParallel::SnowParam(2))
+  expect_identical(there$predictions, here$predictions)
+})
