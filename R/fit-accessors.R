@@ -92,8 +92,9 @@ confint.mixology_fit <- function(object, parm, level = 0.95, ...) {
   if (missing(parm)) return(out)
   known <- if (is.character(parm)) parm %in% rownames(out) else parm %in% seq_len(nrow(out))
   if (!is.logical(parm) && !all(known | parm < 0)) {
-    abort_arg("confint", "parm", "names or positions of parameters", describe_value(parm[!known][1]),
-              closest_name(parm[!known][1], rownames(out)))
+    unknown <- parm[!known][1]
+    abort_arg("confint", "parm", "names or positions of parameters", describe_value(unknown),
+              closest_name(unknown, rownames(out)))
   }
   out[parm, , drop = FALSE]
 }

@@ -50,15 +50,17 @@
 #' distribution function (a matrix `fit, lwr, upr` as from `predict.lm`; for several responses a
 #' list of them), never a normal approximation; `"density"` `p(y | x)` at the response in `newdata`
 #' (`p(x)` for a model without response; `log = TRUE` for logarithms); `"cluster"` and `"prob"`
-#' given the covariates and whatever responses `newdata` has, each by itself; `"draws"` `draws` values of
-#' `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit averages
-#' over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
+#' given the covariates and whatever responses `newdata` has, each by itself; `"draws"` `draws`
+#' values of `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit
+#' averages over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing
+#' covariates get `NA`.
 #' `fitted()` is `type = "response"` on the training data.
 #'
 #' @section Plots:
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
 #' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and a panel per response
-#' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive mean and
+#' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive
+#' mean and
 #' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
 #' share a cluster (Gibbs); `"trace"`.
 #'
@@ -236,8 +238,8 @@ cwm_choose <- function(input, spec, call) {
   fit
 }
 
-# Another cluster cannot lower the maximum. Where it seems to, the starts missed it: those that split
-# a cluster of the smaller fit do not.
+# Another cluster cannot lower the maximum. Where it seems to, the starts missed it: those that
+# split a cluster of the smaller fit do not.
 cwm_never_worse <- function(fits, grid, input, spec, call) {
   key <- paste(grid$k, grid$covariance)
   for (i in order(grid$k)) {
