@@ -60,9 +60,8 @@
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
 #' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and a panel per response
 #' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive
-#' mean and
-#' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
-#' share a cluster (Gibbs); `"trace"`.
+#' mean and interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of
+#' rows share a cluster (Gibbs); `"trace"`.
 #'
 #' @param formula `y ~ w1 + w2`, `cbind(y1, y2) ~ w`, or `~ 1` for no response (a Gaussian mixture).
 #'   Factors, interactions and splines work as in [lm()]. Or a numeric matrix of covariates (rows
@@ -83,7 +82,7 @@
 #' @param std_errors Compute standard errors (EM)? They cost about as much as ten sweeps or more
 #'   where there are many parameters.
 #' @param control [em_control()], where each of several restarts begins from four partitions when
-#'   there are at most 10,000 rows (fewer up to 40,000); [vb_control()] or [gibbs_control()].
+#'   there are at most 2,000 rows (from fewer up to 8,000); [vb_control()] or [gibbs_control()].
 #'   `start` takes cluster labels (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights,
 #'   means, covariances, coefficients, noise` as in `fit$estimate`.
 #' @param seed Whole number; default drawn from R's generator, so that `set.seed()` governs.
