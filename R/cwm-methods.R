@@ -208,7 +208,9 @@ cwm_new_matrix <- function(object, newdata, uses_y, type) {
   seen <- intersect(responses, colnames(newdata))
   y <- if (uses_y && length(seen) > 0) {
     newdata[, match(responses, colnames(newdata)), drop = FALSE]
-  } else if (uses_y && length(responses) > 0) cwm_no_response(lapply(responses, as.name), NULL, type)
+  } else if (uses_y && length(responses) > 0) {
+    cwm_no_response(lapply(responses, as.name), NULL, type)
+  }
   cwm_new_rows(object, newdata[, object$design$cluster_columns, drop = FALSE],
                cbind(1, newdata[, columns, drop = FALSE]), y, rownames(newdata))
 }

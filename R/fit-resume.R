@@ -49,7 +49,7 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
 
 # The table of the choice that the fit came out of, with what is known of it by now.
 resumed_candidates <- function(candidates, fit) {
-  at <- which(candidates$selected)
+  at <- which(as.logical(candidates$selected))
   if (length(at) != 1) return(candidates)
   row <- glance_row(fit)
   shared <- intersect(names(row), names(candidates))

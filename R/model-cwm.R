@@ -50,17 +50,18 @@
 #' distribution function (a matrix `fit, lwr, upr` as from `predict.lm`; for several responses a
 #' list of them), never a normal approximation; `"density"` `p(y | x)` at the response in `newdata`
 #' (`p(x)` for a model without response; `log = TRUE` for logarithms); `"cluster"` and `"prob"`
-#' given the covariates and whatever responses `newdata` has, each by itself; `"draws"` `draws` values of
-#' `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit averages
-#' over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing covariates get `NA`.
+#' given the covariates and whatever responses `newdata` has, each by itself; `"draws"` `draws`
+#' values of `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit
+#' averages over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing
+#' covariates get `NA`.
 #' `fitted()` is `type = "response"` on the training data.
 #'
 #' @section Plots:
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
 #' `"clusters"` (needs `data`) rows, ellipses holding 95% of each cluster, and a panel per response
-#' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive mean and
-#' interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of rows
-#' share a cluster (Gibbs); `"trace"`.
+#' with its regression lines, drawn against `covariate`; `"bands"` (needs `data`) the predictive
+#' mean and interval along one covariate; `"bic"` the candidates; `"similarity"` how often pairs of
+#' rows share a cluster (Gibbs); `"trace"`.
 #'
 #' @param formula `y ~ w1 + w2`, `cbind(y1, y2) ~ w`, or `~ 1` for no response (a Gaussian mixture).
 #'   Factors, interactions and splines work as in [lm()]. Or a numeric matrix of covariates (rows
@@ -81,7 +82,7 @@
 #' @param std_errors Compute standard errors (EM)? They cost about as much as ten sweeps or more
 #'   where there are many parameters.
 #' @param control [em_control()], where each of several restarts begins from four partitions when
-#'   there are at most 10,000 rows (fewer up to 40,000); [vb_control()] or [gibbs_control()].
+#'   there are at most 2,000 rows (from fewer up to 8,000); [vb_control()] or [gibbs_control()].
 #'   `start` takes cluster labels (one per row, 1 to `k`), an earlier fit, or (EM) a list `weights,
 #'   means, covariances, coefficients, noise` as in `fit$estimate`.
 #' @param seed Whole number; default drawn from R's generator, so that `set.seed()` governs.
@@ -249,8 +250,8 @@ cwm_choose <- function(input, spec, call) {
   fit
 }
 
-# Another cluster cannot lower the maximum. Where it seems to, the starts missed it: those that split
-# a cluster of the smaller fit do not.
+# Another cluster cannot lower the maximum. Where it seems to, the starts missed it: those that
+# split a cluster of the smaller fit do not.
 cwm_never_worse <- function(fits, grid, input, spec, call) {
   key <- paste(grid$k, grid$covariance)
   for (i in order(grid$k)) {

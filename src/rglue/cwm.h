@@ -72,7 +72,7 @@ inline Prior read_prior(const Rcpp::List& list) {
 // Short runs of small data cost next to nothing, and likelihoods have many maxima: EM then begins
 // each restart from several partitions.
 inline int partitions_per_restart(Index n) {
-  return static_cast<int>(std::max<Index>(1, std::min<Index>(4, 40000 / std::max<Index>(n, 1))));
+  return static_cast<int>(std::max<Index>(1, std::min<Index>(4, 8000 / std::max<Index>(n, 1))));
 }
 
 // One state per start: given labels, or the model's own partitions.

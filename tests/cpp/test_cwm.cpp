@@ -212,3 +212,48 @@ TEST_CASE("identical rows and a perfect fit stay finite") {
   CHECK(trace.status != Status::objective_fell);
   CHECK(model.degenerate(state));
 }
+
+TEST_CASE("a few rows on a line are spurious, a regression without noise is not") {
+  const Index n = 200;
+  MatrixXd x(n, 0), w(n, 2), y(n, 1), link(2, 0);
+  Rng rng(3, 0, 0, 0);
+  for (Index i = 0; i < n; ++i) {
+    w.row(i) << 1.0, rng.normal();
+    y(i, 0) = 2.0 * w(i, 1) + (i < 100 ? 0.0 : 1.0 + w(i, 1));
+  }
+  Labels labels(static_cast<std::size_t>(n), 0);
+  std::fill(labels.begin() + 100, labels.end(), std::uint8_t{1});
+  auto spurious = [&](const Labels& start) {
+    const Data data = make_data(x, w, y, link, false);
+    const Em model(data, 2, Family::VVV, false);
+    return model.degenerate_components(model.from_labels(start));
+  };
+  CHECK((spurious(labels) == std::vector<bool>{false, false}));
+  for (Index i = 3; i < n; ++i) y(i, 0) += rng.normal();
+  std::fill(labels.begin(), labels.begin() + 3, std::uint8_t{0});
+  std::fill(labels.begin() + 3, labels.end(), std::uint8_t{1});
+  CHECK((spurious(labels) == std::vector<bool>{true, false}));
+}
+
+TEST_CASE("a regression without covariates is fitted") {
+  Raw raw = simulate(60, 1, 1, 5);
+  const MatrixXd none(60, 0), link(0, 1);
+  const Data data = make_data(raw.x, none, raw.y, link, false);
+  const Em model(data, 2, Family::VVV, false);
+  Em::State state = model.from_labels(starting_labels(data, 2, 3, 1));
+  Executor serial;
+  Monitor monitor;
+  CHECK(run_em(model, state, EmOptions(), serial, monitor).converged());
+}
+
+TEST_CASE("sticks prefer decreasing sizes at a small concentration, a large last one else") {
+  Prior prior;
+  prior.stick_breaking = true;
+  VectorXd down(3), up(3);
+  down << 60.0, 30.0, 10.0;
+  up << 10.0, 30.0, 60.0;
+  prior.concentration = 0.5;
+  CHECK(log_stick_evidence(prior, down) > log_stick_evidence(prior, up));
+  prior.concentration = 100.0;
+  CHECK(log_stick_evidence(prior, down) < log_stick_evidence(prior, up));
+}

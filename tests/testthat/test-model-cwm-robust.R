@@ -1,4 +1,4 @@
-# cwm where users stumble: odd formulas, starts from elsewhere, data on a grid, other packages' fits.
+# cwm where users stumble: odd formulas, starts from elsewhere, data on a grid, peers' fits.
 
 forum_rows <- function(n = 200, seed = 11, ...) {
   set.seed(seed)
@@ -57,7 +57,7 @@ test_that("the bound never falls, whatever the concentration of the sticks", {
   }
 })
 
-test_that("rows that happen to lie on a line do not make a cluster, a regression without noise does", {
+test_that("rows that happen to lie on a line make no cluster, a regression without noise does", {
   set.seed(1)
   grid <- data.frame(height = round(rnorm(270, 170, 9)))
   grid$weight <- round(grid$height - 105 + rnorm(270, 0, 6))
@@ -131,7 +131,7 @@ test_that("rows are identical when all of them is", {
   expect_no_warning(cwm(y ~ x1, e, cluster = ~ 0, k = 1), message = "identical")
 })
 
-test_that("parameters of a formula are found again, and a fit keeps nothing else of where it was made", {
+test_that("parameters of a formula are found again, and a fit keeps nothing else of its origin", {
   d <- forum_rows()
   make <- function() {
     big <- rnorm(1e5)
