@@ -2,7 +2,9 @@
 // starts (ties go to the earlier) and not on the number of threads.
 //
 // A model may supply `bool degenerate(const State&) const`: a state whose objective says nothing
-// (a component on a single point). Such a state is taken only when there is no other.
+// (a component on a single point). Such a state is taken only when there is no other. It may also
+// supply `double merit(const State&, const Stats&) const`, by which starts are compared in place of
+// their objective; a merit that is not a number leaves the objective.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +20,7 @@
 namespace mixology {
 
 struct StartsReport {
-  std::vector<double> objective;  // after the short run; -inf for a start that failed
+  std::vector<double> objective;  // or merit, after the short run; -inf for a start that failed
   std::vector<bool> degenerate;
   int chosen = 0;
   bool complete = true;  // false: stopped before every start had its short run
@@ -30,6 +32,13 @@ template <class Model>
 struct has_degenerate<Model, std::void_t<decltype(std::declval<const Model&>().degenerate(
                                  std::declval<const typename Model::State&>()))>> : std::true_type {
 };
+
+template <class Model, class = void>
+struct has_merit : std::false_type {};
+template <class Model>
+struct has_merit<Model, std::void_t<decltype(std::declval<const Model&>().merit(
+                            std::declval<const typename Model::State&>(),
+                            std::declval<const typename Model::Stats&>()))>> : std::true_type {};
 
 template <class Model>
 bool is_degenerate(const Model& model, const typename Model::State& state) {
@@ -74,6 +83,10 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
         Ascent<Model> climb(model, starts[slot], options, serial, monitor);
         end.trace = climb.run(&end.progress, false);
         if (std::isfinite(end.trace.last())) report.objective[slot] = end.trace.last();
+        if constexpr (has_merit<Model>::value) {
+          const double merit = model.merit(starts[slot], climb.stats());
+          if (std::isfinite(merit)) report.objective[slot] = merit;
+        }
         degenerate[slot] = is_degenerate(model, starts[slot]);
       },
       monitor);
