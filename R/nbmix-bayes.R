@@ -3,9 +3,9 @@
 #' Priors of nbmix
 #'
 #' The weights have a Dirichlet prior with `concentration / C` for each of the `C` components, so
-#' that components that are not needed lose their cells as the bound rises. The bound has several
-#' maxima, and the one that is found may keep a component that EM and BIC would not, or split one in
-#' two; where the number matters, choose it by `k = 1:3`, which compares the evidence. The
+#' that components that are not needed empty by themselves. The bound has several maxima, though,
+#' and the one that is found from the best start may now and then keep a component that EM and BIC
+#' would not; where the number matters, choose it by `k = 1:3`, which compares the evidence. The
 #' dispersions have log-normal priors.
 #' The means have a log-normal prior under variational Bayes and an inverse gamma prior, conjugate
 #' given the cells' rates, under Gibbs sampling; both are wide by default and centred by the gene.

@@ -2,9 +2,9 @@
 // starts (ties go to the earlier) and not on the number of threads.
 //
 // A model may supply `bool degenerate(const State&) const`: a state whose objective says nothing
-// (a component on a single point). Such a state is taken only when there is no other. It may
-// supply `double merit(const State&, double objective) const`: what starts are compared by where
-// the objective itself compares local maxima badly.
+// (a component on a single point). Such a state is taken only when there is no other. It may also
+// supply `double merit(const State&, const Stats&, double objective) const`: what starts are compared
+// by where the objective compares local maxima badly; a merit that is not a number leaves it.
 #pragma once
 
 #include <algorithm>
@@ -37,12 +37,17 @@ template <class Model, class = void>
 struct has_merit : std::false_type {};
 template <class Model>
 struct has_merit<Model, std::void_t<decltype(std::declval<const Model&>().merit(
-                            std::declval<const typename Model::State&>(), 0.0))>> : std::true_type {
-};
+                            std::declval<const typename Model::State&>(),
+                            std::declval<const typename Model::Stats&>(), 0.0))>>
+    : std::true_type {};
 
 template <class Model>
-double merit(const Model& model, const typename Model::State& state, double objective) {
-  if constexpr (has_merit<Model>::value) return model.merit(state, objective);
+double start_merit(const Model& model, const typename Model::State& state,
+                   const typename Model::Stats& stats, double objective) {
+  if constexpr (has_merit<Model>::value) {
+    const double merit = model.merit(state, stats, objective);
+    if (std::isfinite(merit)) return merit;
+  }
   return objective;
 }
 
@@ -89,7 +94,8 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
         Ascent<Model> climb(model, starts[slot], options, serial, monitor);
         end.trace = climb.run(&end.progress, false);
         if (std::isfinite(end.trace.last())) {
-          report.objective[slot] = merit(model, starts[slot], end.trace.last());
+          report.objective[slot] =
+              start_merit(model, starts[slot], climb.stats(), end.trace.last());
         }
         degenerate[slot] = is_degenerate(model, starts[slot]);
       },

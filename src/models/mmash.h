@@ -148,7 +148,7 @@ class Mmash {
     return moved / 1000.0;
   }
   // What starting points are compared by (models/mmash/evidence.h).
-  double merit(const State& s, double objective) const;
+  double merit(const State& s, const Stats&, double objective) const;
 
   VectorXd parameters(const State& s) const {
     return options_.learn_weights ? s.log_weights.cwiseMax(kTinyLog) : VectorXd();

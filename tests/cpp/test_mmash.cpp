@@ -205,7 +205,7 @@ TEST_CASE("for a normal posterior the merit of a start is the log evidence") {
     const double evidence = -0.5 * (static_cast<double>(n * nj) * mmash::kLogTwoPi + f.log_det +
                                     all.dot(f.inverse * all));
     CHECK(bound < evidence - 0.5);
-    CHECK(model.merit(state, bound) == Approx(evidence).epsilon(1e-7));
+    CHECK(model.merit(state, Mmash::Stats(), bound) == Approx(evidence).epsilon(1e-7));
   }
 }
 

@@ -90,3 +90,15 @@ test_that("the trace shows the whole climb", {
     expect_gt(trace$value[nrow(trace)] - trace$value[1], 0.01)
   }
 })
+
+test_that("superfluous components of a variational fit empty", {
+  set.seed(1)
+  invisible(rpois(1000, 100))
+  y <- rnbinom(1000, 3, 1e-3)
+  weight <- nbmix(y, k = 4, method = "vb", seed = 1)$estimate$weight
+  expect_gt(weight[[1]], 0.99)
+  x <- as.numeric(pbmc_cells$counts["LINC00115", ])
+  s <- pbmc_cells$cells$size_factor
+  weight <- nbmix(x, k = 2, method = "vb", size_factors = s, seed = 1)$estimate$weight
+  expect_gt(weight[[1]], 0.99)
+})

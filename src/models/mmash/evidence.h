@@ -129,7 +129,7 @@ inline double correlation_gap(const Mmash& model, const Mmash::State& s) {
 
 }  // namespace mmash
 
-inline double Mmash::merit(const State& s, double objective) const {
+inline double Mmash::merit(const State& s, const Stats&, double objective) const {
   return options_.marginal ? objective : objective + mmash::correlation_gap(*this, s);
 }
 

@@ -164,6 +164,11 @@ class NbmixVb {
     return out;
   }
 
+  // Starts are compared as different K are: by the bound alone a component split in two may win.
+  double merit(const State& state, const Stats& stats, double) const {
+    return objective(state, stats) + point_entropy(state, stats);
+  }
+
   Archive save(const State& state) const {
     Archive archive;
     save_mixture(archive, {state.dirichlet, state.component}, "dirichlet");
