@@ -32,6 +32,12 @@ class VbFitter {
       out.fits.emplace_back();
       NbmixFit& fit = out.fits.back();
       fit.k = k;
+      if (out.fits.size() > 1 && monitor.stopped()) {
+        fit.df = 3 * k - 1 + options_.zero_inflated;
+        fit.trace.end(stopped_status(monitor.reason()), "stopped before it began");
+        out.status = GeneStatus::stopped;
+        continue;
+      }
       fit_k(gene, exact, item, fit, executor, monitor);
       const bool stopped =
           fit.trace.status == Status::interrupted || fit.trace.status == Status::time_limit;
@@ -58,6 +64,12 @@ class VbFitter {
     const Gene& data = fit.exact_zeros ? exact : gene;
     NbmixVb::State state = begin(data, model, item, fit, executor, monitor);
     climb(model, state, start, fit, executor, monitor);
+    if (monitor.stopped() && cells_.size() > kManyCells) {
+      finish_stopped(Mixture{state.dirichlet / state.dirichlet.sum(), state.component}, fit);
+      fit.evidence = fit.trace.last();
+      if (fit.exact_zeros && !fit.state.has("exact")) fit.state.put("exact", 1.0);
+      return;
+    }
     double bound = finish(full, exact, state, fit);
     if (fit.trace.converged() &&
         std::abs(fit.trace.last() - bound) > 1e-8 * (std::abs(bound) + 1.0)) {
@@ -85,7 +97,7 @@ class VbFitter {
                        Executor& executor, Monitor& monitor) const {
     const Archive& start = options_.start(item);
     if (!start.items().empty()) return model.load(start);
-    std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
+    std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k, monitor);
     fit.starts = short_runs(model, starts, options_.em, executor, monitor);
     return std::move(starts[static_cast<std::size_t>(fit.starts.chosen)]);
   }
@@ -93,10 +105,11 @@ class VbFitter {
   // The starts of EM, and for every smaller number of components one in which the others are empty:
   // an empty component stays so, and without these the climb would have to empty it first.
   std::vector<NbmixVb::State> initial(const Gene& gene, const NbmixVb& model, std::uint64_t item,
-                                      int k) const {
+                                      int k, Monitor& monitor) const {
     const Starts starts(gene);
     std::vector<NbmixVb::State> out;
     for (int i = 0; i < options_.em.restarts; ++i) {
+      if (monitor.tick(0, 0.0) == Action::stop && i > 0) return out;
       Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
       out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
     }
