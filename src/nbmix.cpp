@@ -9,11 +9,11 @@ using namespace mixology;
 Rcpp::List nbmix_em(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x,
                     Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control,
                     Rcpp::List start, double first_gene, Rcpp::List monitor, int threads) {
+  RMonitor watch(monitor);  // its clock runs from here
   const Cells cells = make_cells(size_factors);
   NbmixOptions options = nbmix_options(settings, control);
   read_starts(start, first_gene, options);
   const GeneFitter fitter(cells, options);
-  RMonitor watch(monitor);
   TbbExecutor executor(threads);
   return fit_block(fitter, GeneBlock{p, i, x}, options, first_gene, watch, executor);
 }

@@ -42,11 +42,11 @@ Rcpp::List nbmix_vb(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericV
                     Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control,
                     Rcpp::List prior, Rcpp::List start, double first_gene, Rcpp::List monitor,
                     int threads) {
+  RMonitor watch(monitor);  // its clock runs from here
   const Cells cells = make_cells(size_factors);
   NbmixOptions options = nbmix_options(settings, control);
   read_starts(start, first_gene, options);
   const VbFitter fitter(cells, options, read_prior(prior));
-  RMonitor watch(monitor);
   TbbExecutor executor(threads);
   return fit_block(fitter, GeneBlock{p, i, x}, options, first_gene, watch, executor);
 }
@@ -58,6 +58,7 @@ Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::Numer
                        Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control,
                        Rcpp::List prior, Rcpp::List start, Rcpp::List before, double first_gene,
                        Rcpp::List monitor, int threads) {
+  RMonitor watch(monitor);  // its clock runs from here
   const Cells cells = make_cells(size_factors);
   const GeneBlock block{p, i, x};
   NbmixOptions options = nbmix_options(settings, Rcpp::List());
@@ -66,7 +67,6 @@ Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::Numer
   std::vector<Archive> saved;
   for (R_xlen_t c = 0; c < before.size(); ++c) saved.push_back(to_archive(before[c]));
   const GibbsFitter fitter(cells, options, gibbs, read_prior(prior));
-  RMonitor watch(monitor);
   TbbExecutor executor(threads);
   watch.tick(0, NA_REAL);  // chains may end before the executor looks at the clock
   std::vector<GibbsRun> runs(static_cast<std::size_t>(block.genes()));

@@ -38,8 +38,8 @@ struct has_merit : std::false_type {};
 template <class Model>
 struct has_merit<Model, std::void_t<decltype(std::declval<const Model&>().merit(
                             std::declval<const typename Model::State&>(),
-                            std::declval<const typename Model::Stats&>(), 0.0))>>
-    : std::true_type {};
+                            std::declval<const typename Model::Stats&>(), 0.0))>> : std::true_type {
+};
 
 template <class Model>
 double start_merit(const Model& model, const typename Model::State& state,

@@ -70,7 +70,8 @@ class CandidateTable {
     const bool tried = !fit.trace.value.empty();
     objective_.push_back(tried ? fit.trace.last() : NA_REAL);
     converged_.push_back(tried && fit.trace.converged());
-    status_.push_back(tried ? status_name(fit.trace.status) : "not_tried");
+    const bool ended = fit.trace.status != Status::running;
+    status_.push_back(ended ? status_name(fit.trace.status) : "not_tried");
     iterations_.push_back(fit.trace.iterations());
     seconds_.push_back(tried ? fit.trace.seconds.back() : NA_REAL);
   }

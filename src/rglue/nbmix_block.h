@@ -73,10 +73,16 @@ inline Rcpp::List pack_genes(const std::vector<GeneFit>& genes, const NbmixOptio
                             Rcpp::Named("estimates") = estimates.list());
 }
 
-// The trace, the starts and where a later run goes on: only for one gene on its own.
-inline Rcpp::List single_details(const NbmixFit& fit) {
+// The trace, the starts and where a later run goes on: only for one gene on its own. A gene that was
+// stopped says so even where the K that stands so far had converged.
+inline Rcpp::List single_details(const GeneFit& gene, const Monitor& monitor) {
+  const NbmixFit& fit = gene.fits[static_cast<std::size_t>(gene.chosen)];
+  Trace trace = fit.trace;
+  if (gene.status == GeneStatus::stopped && trace.converged()) {
+    trace.end(stopped_status(monitor.reason()), "stopped before every k was fitted");
+  }
   return Rcpp::List::create(
-      Rcpp::Named("trace") = to_list(fit.trace), Rcpp::Named("starts") = to_list(fit.starts),
+      Rcpp::Named("trace") = to_list(trace), Rcpp::Named("starts") = to_list(fit.starts),
       Rcpp::Named("state") = to_list(fit.state), Rcpp::Named("exact_zeros") = fit.exact_zeros);
 }
 
@@ -104,7 +110,7 @@ Rcpp::List fit_block(const Fitter& fitter, const GeneBlock& block, const NbmixOp
   }
   Rcpp::List out = pack_genes(genes, options);
   if (one && !genes[0].fits.empty()) {
-    out["details"] = single_details(genes[0].fits[static_cast<std::size_t>(genes[0].chosen)]);
+    out["details"] = single_details(genes[0], watch);
   }
   return out;
 }

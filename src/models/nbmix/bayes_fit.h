@@ -33,6 +33,12 @@ class VbFitter {
       out.fits.emplace_back();
       NbmixFit& fit = out.fits.back();
       fit.k = k;
+      if (out.fits.size() > 1 && monitor.stopped()) {
+        fit.df = 3 * k - 1 + options_.zero_inflated;
+        fit.trace.end(stopped_status(monitor.reason()), "stopped before it began");
+        out.status = GeneStatus::stopped;
+        continue;
+      }
       fit_k(gene, exact, item, fit, executor, monitor);
       const bool stopped =
           fit.trace.status == Status::interrupted || fit.trace.status == Status::time_limit;
@@ -63,6 +69,12 @@ class VbFitter {
     } else {
       climb(model, state = model.load(start), start, fit, executor, monitor);
     }
+    if (monitor.stopped() && cells_.size() > kManyCells) {
+      finish_stopped(Mixture{state.dirichlet / state.dirichlet.sum(), state.component}, fit);
+      fit.evidence = fit.trace.last();
+      if (fit.exact_zeros && !fit.state.has("exact")) fit.state.put("exact", 1.0);
+      return;
+    }
     double bound = finish(full, exact, state, fit);
     if (fit.trace.converged() &&
         std::abs(fit.trace.last() - bound) > 1e-8 * (std::abs(bound) + 1.0)) {
@@ -88,7 +100,7 @@ class VbFitter {
 
   NbmixVb::State climb_starts(const Gene& gene, const NbmixVb& model, std::uint64_t item,
                               NbmixFit& fit, Executor& executor, Monitor& monitor) const {
-    std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k);
+    std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k, monitor);
     AscentProgress progress;
     fit.trace =
         climb_from_starts(model, starts, options_.em, executor, monitor, fit.starts, progress);
@@ -101,10 +113,11 @@ class VbFitter {
   // The starts of EM, and for every smaller number of components one in which the others are empty:
   // an empty component stays so, and without these the climb would have to empty it first.
   std::vector<NbmixVb::State> initial(const Gene& gene, const NbmixVb& model, std::uint64_t item,
-                                      int k) const {
+                                      int k, Monitor& monitor) const {
     const Starts starts(gene);
     std::vector<NbmixVb::State> out;
     for (int i = 0; i < options_.em.restarts; ++i) {
+      if (monitor.tick(0, 0.0) == Action::stop && i > 0) return out;
       Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
       out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
     }

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "core/monitor.h"
 #include "core/special.h"
 #include "models/nbmix/gene.h"
 #include "models/nbmix/kernels.h"
@@ -100,8 +101,7 @@ class ComponentLikelihood {
     const double al = (sums_.a * logs).sum();
     const double rise = c.phi * (sums_.h * rising.first).sum();
     Slopes out;
-    out.value = zx_ * c.eta - (sums_.b * logs).sum() - r * al +
-                (sums_.h * rising.value).sum();
+    out.value = zx_ * c.eta - (sums_.b * logs).sum() - r * al + (sums_.h * rising.value).sum();
     out.eta = zx_ - bv - r * av;
     out.psi = rise - bv - r * (av - al);
     out.eta_eta = -(bv - bvv) - r * (av - avv);
@@ -128,8 +128,10 @@ class ComponentLikelihood {
     return excess(mean) / denominator;
   }
 
-  // Raises Q from `c` by at most `steps` Newton steps; the result is never worse than `c`.
-  Component raise(Component c, int steps, double tolerance = 1e-10) const {
+  // Raises Q from `c` by at most `steps` Newton steps, fewer when a monitor says stop; the result is
+  // never worse than `c`.
+  Component raise(Component c, int steps, double tolerance = 1e-10,
+                  Monitor* monitor = nullptr) const {
     if (prior_ == nullptr) {
       if (!(zx_ > 0.0) || !(sums_.sum_zs() > 0.0)) return c;
       const bool limit = boundary_score() <= 0.0;
@@ -139,6 +141,7 @@ class ComponentLikelihood {
     for (int i = 0; i < steps; ++i) {
       const Slopes here = slopes(c);
       if (!newton(c, here, tolerance)) break;
+      if (monitor != nullptr && monitor->tick(i, here.value) == Action::stop) break;
     }
     return c;
   }

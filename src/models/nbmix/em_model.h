@@ -32,8 +32,8 @@ class NbmixEm {
 
   State init(Mixture mixture) const {
     State state;
-    state.a = ArrayXXd::Zero(gene_.sites(), mixture.k());
-    state.b = state.a;
+    state.a.resize(gene_.sites(), mixture.k());  // written by every local update
+    state.b.resize(gene_.sites(), mixture.k());
     state.mixture = std::move(mixture);
     return state;
   }

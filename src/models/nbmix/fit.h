@@ -9,90 +9,11 @@
 #include "engine/em.h"
 #include "engine/multistart.h"
 #include "models/nbmix/em_model.h"
+#include "models/nbmix/results.h"
 #include "models/nbmix/single.h"
 #include "models/nbmix/starts.h"
 
 namespace mixology {
-
-enum class Criterion { bic, icl, aic };
-
-struct NbmixOptions {
-  EmOptions em;
-  std::vector<int> k = {1};
-  bool zero_inflated = false;
-  bool cox_reid = false;
-  Criterion criterion = Criterion::bic;
-  std::uint64_t seed = 0;
-  // Where to begin instead: nothing, a state for all genes (with the engine's progress when
-  // resumed), or one for each gene from first_item on, some of them empty.
-  std::vector<Archive> starts;
-  std::uint64_t first_item = 0;
-
-  const Archive& start(std::uint64_t item) const {
-    static const Archive none;
-    if (starts.empty()) return none;
-    return starts.size() == 1 ? starts[0] : starts.at(item - first_item);
-  }
-};
-
-enum class GeneStatus { ok, all_zero, one_value, too_few_cells, invalid, not_converged, stopped };
-
-inline const char* gene_status_name(GeneStatus status) {
-  switch (status) {
-    case GeneStatus::ok:
-      return "ok";
-    case GeneStatus::all_zero:
-      return "all_zero";
-    case GeneStatus::one_value:
-      return "one_value";
-    case GeneStatus::too_few_cells:
-      return "too_few_cells";
-    case GeneStatus::invalid:
-      return "invalid";
-    case GeneStatus::not_converged:
-      return "not_converged";
-    case GeneStatus::stopped:
-      return "stopped";
-  }
-  return "unknown";
-}
-
-// One K. Parts (components, and the point mass where there is one) are numbered by decreasing
-// weight; the point mass has mean 0.
-struct NbmixFit {
-  int k = 0;
-  int df = 0;
-  VectorXd weight, mean, dispersion;
-  MatrixXd covariance;  // of (weights, means, dispersions); NaN where there is none
-  double log_likelihood = kNaN;
-  double entropy = kNaN;
-  double evidence = kNaN;  // variational: what the choice of K compares
-  Trace trace;
-  StartsReport starts;
-  bool exact_zeros = false;  // the quadrature was not good enough here
-  Archive state;             // of the climb, to go on from
-
-  double criterion(Criterion which, double n) const {
-    const double deviance = -2.0 * log_likelihood;
-    if (which == Criterion::aic) return deviance + 2.0 * df;
-    const double bic = deviance + df * std::log(n);
-    return which == Criterion::bic ? bic : bic + 2.0 * entropy;
-  }
-};
-
-// Adds to the saved state what a resumed climb needs of the engine.
-inline void remember(NbmixFit& fit, const AscentProgress& progress) {
-  fit.state.put("iteration", static_cast<double>(progress.iteration));
-  if (fit.trace.converged()) fit.state.put("converged", fit.trace.last());
-  for (const auto& item : progress.memory.items()) fit.state.add(item.first, item.second);
-}
-
-struct GeneFit {
-  GeneStatus status = GeneStatus::ok;
-  std::string message;
-  std::vector<NbmixFit> fits;  // one per K tried
-  int chosen = 0;
-};
 
 // A part with less weight than this is at the boundary: it holds no cells.
 constexpr double kEmptyWeight = 1e-12;
@@ -184,6 +105,17 @@ inline void pack(const Mixture& m, const MatrixXd& covariance, NbmixFit& fit) {
 
 }  // namespace detail
 
+// With fewer cells it does not matter what the finish of a stopped fit costs.
+constexpr Index kManyCells = 50000;
+
+// The finish of a fit that was stopped and has many cells: what is known without going through them.
+inline void finish_stopped(const Mixture& mixture, NbmixFit& fit) {
+  const Index rows = 3 * mixture.weight.size();
+  detail::pack(mixture, MatrixXd::Constant(rows, rows, kNaN), fit);
+  fit.log_likelihood = fit.trace.last();
+  fit.df = mixture.df();
+}
+
 // Parts numbered by size, standard errors, and the log likelihood from the full sum over cells.
 inline void finish(const Gene& gene, const Gene& every, const Mixture& mixture, NbmixFit& fit) {
   NbmixEm model(gene);
@@ -220,6 +152,11 @@ class GeneFitter {
       }
       if (out.status == GeneStatus::all_zero || out.status == GeneStatus::one_value) {
         degenerate(gene, k, fit);
+        continue;
+      }
+      if (out.fits.size() > 1 && monitor.stopped()) {
+        fit.df = 3 * k - 1 + options_.zero_inflated;
+        fit.trace.end(stopped_status(monitor.reason()), "stopped before it began");
         continue;
       }
       fit_k(gene, data, item, smaller, fit, executor, monitor);
@@ -263,22 +200,31 @@ class GeneFitter {
              NbmixFit& fit, Executor& executor, Monitor& monitor) const {
     Mixture best;
     if (fit.k == 1 && !options_.zero_inflated) {
-      best = single(gene, fit);
+      best = single(gene, fit, monitor);
     } else {
       best = climb(gene, item, smaller, fit, executor, monitor);
     }
-    finish(gene, every_, best, fit);
+    finish_or_stop(gene, best, fit, monitor);
     if (gene.quadrature && fit.trace.converged() && quadrature_missed(fit)) {
       fit.exact_zeros = true;
       const Gene exact = make_gene(cells_, data, ZeroSum::exact);
       if (fit.k == 1 && !options_.zero_inflated) {
-        best = single(exact, fit);
+        best = single(exact, fit, monitor);
       } else {
         best = continue_from(exact, best, fit, executor, monitor);
       }
-      finish(exact, every_, best, fit);
+      finish_or_stop(exact, best, fit, monitor);
     }
     smaller = best;
+  }
+
+  void finish_or_stop(const Gene& gene, const Mixture& best, NbmixFit& fit,
+                      Monitor& monitor) const {
+    if (monitor.stopped() && cells_.size() > kManyCells) {
+      finish_stopped(best, fit);
+    } else {
+      finish(gene, every_, best, fit);
+    }
   }
 
   static bool quadrature_missed(const NbmixFit& fit) {
@@ -286,15 +232,18 @@ class GeneFitter {
     return std::abs(fit.trace.last() - fit.log_likelihood) > 1e-8 * size;
   }
 
-  Mixture single(const Gene& gene, NbmixFit& fit) const {
+  Mixture single(const Gene& gene, NbmixFit& fit, Monitor& monitor) const {
     fit.trace = Trace();
     const ComponentSums sums = all_counts(gene);
     const ComponentLikelihood likelihood(sums);
     fit.trace.record(0, likelihood.value(likelihood.poisson()) + gene.constant);
-    const SingleFit found = options_.cox_reid ? CoxReid(sums).fit() : fit_single(sums);
+    const SingleFit found =
+        options_.cox_reid ? CoxReid(sums, &monitor).fit() : fit_single(sums, &monitor);
     fit.trace.record(1, likelihood.value(found.component) + gene.constant);
     if (found.converged) {
       fit.trace.end(Status::converged, "Newton's method reached the maximum");
+    } else if (monitor.stopped()) {
+      fit.trace.end(stopped_status(monitor.reason()), "stopped before it converged");
     } else {
       fit.trace.end(Status::max_iterations, "Newton's steps ran out before the maximum");
     }
@@ -309,23 +258,25 @@ class GeneFitter {
       NbmixEm::State state = model.load(start);
       return settle(model, state, start, fit, executor, monitor);
     }
-    std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k);
+    std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k, monitor);
     Executor serial;  // threads for little work cost more than they do
     Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
     AscentProgress progress;
     fit.trace = climb_from_starts(model, starts, options_.em, pool, monitor, fit.starts, progress);
-    return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit);
+    return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit,
+                    monitor);
   }
 
   std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,
-                                      const Mixture& smaller, int k) const {
+                                      const Mixture& smaller, int k, Monitor& monitor) const {
     const Starts starts(gene);
     std::vector<NbmixEm::State> out;
     for (int i = 0; i < options_.em.restarts; ++i) {
+      if (monitor.tick(0, 0.0) == Action::stop && i > 0) break;
       Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
       out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
     }
-    if (smaller.k() == k - 1 && k > 1) {  // so that a larger K is never worse
+    if (smaller.k() == k - 1 && k > 1 && !monitor.stopped()) {  // so that a larger K is never worse
       Index largest = 0;
       smaller.weight.head(smaller.k()).maxCoeff(&largest);
       out.push_back(model.init(Starts::split(smaller, largest)));
@@ -348,12 +299,12 @@ class GeneFitter {
     }
     Ascent<NbmixEm> ascent(model, state, options_.em, executor, monitor);
     fit.trace = ascent.run(&progress, may_pause);
-    return conclude(model, state, progress, fit);
+    return conclude(model, state, progress, fit, monitor);
   }
 
   Mixture conclude(const NbmixEm& model, NbmixEm::State& state, const AscentProgress& progress,
-                   NbmixFit& fit) const {
-    if (fit.trace.converged() && options_.em.accelerate) polish(model, state, fit);
+                   NbmixFit& fit, Monitor& monitor) const {
+    if (fit.trace.converged() && options_.em.accelerate) polish(model, state, fit, monitor);
     fit.state = model.save(state);
     remember(fit, progress);
     return state.mixture;
@@ -361,11 +312,11 @@ class GeneFitter {
 
   // Newton steps until no parameter moves: the last digits, where the likelihood itself is too flat
   // to say when to stop.
-  static void polish(const NbmixEm& model, NbmixEm::State& state, NbmixFit& fit) {
+  static void polish(const NbmixEm& model, NbmixEm::State& state, NbmixFit& fit, Monitor& monitor) {
     const Range all{0, model.items()};
     PassSums sums = model.update_local(state, all);
     double value = model.objective(state, sums);
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 8 && monitor.tick(0, value) != Action::stop; ++i) {
       const VectorXd step = model.newton_direction(state, sums);
       if (!(step.cwiseAbs().maxCoeff() > 1e-9)) break;
       NbmixEm::State trial = state;

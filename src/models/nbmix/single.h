@@ -29,10 +29,10 @@ struct SingleFit {
   bool converged = true;
 };
 
-inline SingleFit fit_single(const ComponentSums& sums) {
+inline SingleFit fit_single(const ComponentSums& sums, Monitor* monitor = nullptr) {
   const ComponentLikelihood likelihood(sums);
   Component c = likelihood.poisson();
-  const Component raised = likelihood.raise(c, 100);
+  const Component raised = likelihood.raise(c, 100, 1e-10, monitor);
   if (raised.phi == 0.0) return {raised, true};
   const Slopes at = likelihood.slopes(raised);
   const double size = std::abs(at.value) + 1.0;
@@ -43,7 +43,8 @@ constexpr double kCoxReidDamping = 0.99;
 
 class CoxReid {
  public:
-  explicit CoxReid(const ComponentSums& sums) : sums_(sums), likelihood_(sums) {}
+  explicit CoxReid(const ComponentSums& sums, Monitor* monitor = nullptr)
+      : sums_(sums), likelihood_(sums), monitor_(monitor) {}
 
   SingleFit fit() const {
     const Component poisson = likelihood_.poisson();
@@ -53,16 +54,16 @@ class CoxReid {
     // A bracket of the root of the slope, then the Illinois form of false position.
     double low = std::log(c.phi), high = low;
     double f_low = slope(c, low), f_high = f_low;
-    while (f_low < 0.0 && low > kMinPsi) {
+    while (f_low < 0.0 && low > kMinPsi && !stopped()) {
       high = low, f_high = f_low;
       f_low = slope(c, low -= 1.0);
     }
-    while (f_high > 0.0 && high < kMaxPsi) {
+    while (f_high > 0.0 && high < kMaxPsi && !stopped()) {
       low = high, f_low = f_high;
       f_high = slope(c, high += 1.0);
     }
     bool last_low = false, last_high = false;
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < 200 && !stopped(); ++i) {
       const double width = high - low;
       double at = f_low == f_high ? low : low + width * f_low / (f_low - f_high);
       if (!(at > low && at < high)) at = 0.5 * (low + high);
@@ -82,6 +83,8 @@ class CoxReid {
   }
 
  private:
+  bool stopped() const { return monitor_ != nullptr && monitor_->tick(0, 0.0) == Action::stop; }
+
   // Slope in phi at phi = 0 of the adjusted profile likelihood; the mean moves with phi by
   // -sum (x - m) m / sum m.
   double boundary_slope(const Component& c) const {
@@ -115,6 +118,7 @@ class CoxReid {
 
   const ComponentSums& sums_;
   ComponentLikelihood likelihood_;
+  Monitor* monitor_;
 };
 
 }  // namespace mixology
