@@ -97,8 +97,7 @@ struct has_movement<Model, std::void_t<decltype(std::declval<const Model&>().mov
 template <class Model, class = void>
 struct has_longest_step : std::false_type {};
 template <class Model>
-struct has_longest_step<Model,
-                        std::void_t<decltype(std::declval<const Model&>().longest_step())>>
+struct has_longest_step<Model, std::void_t<decltype(std::declval<const Model&>().longest_step())>>
     : std::true_type {};
 
 template <class Model>
@@ -117,6 +116,7 @@ class Ascent {
     may_pause_ = may_pause && progress != nullptr;
     begin(progress);
     while (trace_.status == Status::running) step();
+    trace_.reached = iteration_;
     if (progress != nullptr) *progress = {iteration_, memory()};
     return trace_;
   }

@@ -150,6 +150,7 @@ Trace climb_on(const Model& model, typename Model::State& state, AscentOptions o
     run.trace.seconds.push_back(before + rest.seconds[i]);
   }
   run.trace.end(rest.status, rest.reason);
+  run.trace.reached = rest.reached;
   return run.trace;
 }
 
@@ -179,8 +180,8 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
     if (anew) starts[slot] = begun[slot];
     AscentProgress here;
     Trace trace = climb_on(model, starts[slot], options, executor, monitor, runs[slot], here);
-    const bool good = !is_degenerate(model, starts[slot]) || monitor.stopped() ||
-                      trace.status == Status::paused;
+    const bool good =
+        !is_degenerate(model, starts[slot]) || monitor.stopped() || trace.status == Status::paused;
     if (good || i == 0) {  // the first stands when all are degenerate
       report.chosen = order[i];
       progress = std::move(here);
