@@ -197,11 +197,14 @@ cwm_run_gibbs <- function(input, spec, k, covariance) {
   cwm_summarise_gibbs(raw, core, input, spec, k)
 }
 
-# The labels given as a start, else those of a quick variational fit.
+# The labels given as a start, else those of a quick variational fit, which is never paused: the
+# chains are the same wherever they are saved only if the pivot is.
 cwm_find_pivot <- function(core, spec, k) {
   if (!is.null(core$labels)) return(core$labels)
   if (k == 1) return(rep(1L, nrow(core$x)))
-  cwm_pivot(core, k, spec$seed, spec$threads, new_monitor("cwm", spec$control, FALSE))
+  control <- spec$control
+  control$pauses <- NULL
+  cwm_pivot(core, k, spec$seed, spec$threads, new_monitor("cwm", control, FALSE))
 }
 
 # A chain that was stopped before its first draw left the state it stood at, which is no draw.

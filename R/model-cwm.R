@@ -210,9 +210,7 @@ cwm_bridge <- function(input, k, covariance, noise, method, prior, std_errors, c
 }
 
 cwm_fit <- function(input, spec, call) {
-  # Its chains and its accelerated climb do not go on bitwise from every sweep.
-  exact <- spec$method == "vb" || (spec$method == "em" && !spec$control$accelerate)
-  single <- exact && length(spec$k) == 1 && length(spec$covariance) == 1
+  single <- length(spec$k) == 1 && length(spec$covariance) == 1
   fit <- with_checkpoints("cwm", spec$control, cwm_key(input, spec), function(control) {
     spec$control <- control
     cwm_choose(input, spec, call)

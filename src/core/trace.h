@@ -52,9 +52,12 @@ struct Trace {
   std::vector<double> seconds;
   Status status = Status::running;
   std::string reason;
+  int reached = 0;  // iterations in all: those behind the last record may have led nowhere
 
   bool converged() const { return status == Status::converged; }
-  int iterations() const { return iteration.empty() ? 0 : iteration.back(); }
+  int iterations() const {
+    return iteration.empty() || iteration.back() < reached ? reached : iteration.back();
+  }
   double last() const { return value.back(); }
 
   void record(int iter, double objective) {

@@ -116,6 +116,7 @@ class Ascent {
     may_pause_ = may_pause && progress != nullptr;
     begin(progress);
     while (trace_.status == Status::running) step();
+    trace_.reached = iteration_;
     if (progress != nullptr) *progress = {iteration_, memory()};
     return trace_;
   }

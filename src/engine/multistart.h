@@ -158,6 +158,7 @@ Trace climb_on(const Model& model, typename Model::State& state, AscentOptions o
     run.trace.seconds.push_back(before + rest.seconds[i]);
   }
   run.trace.end(rest.status, rest.reason);
+  run.trace.reached = rest.reached;
   return run.trace;
 }
 

@@ -185,6 +185,28 @@ for (model in mixology:::registered_models()) {
       expect_error(evalq(update(fit, seed = 2), reach), "finds no data any more")
     })
 
+    test_that(paste(label, "goes on bitwise from every sweep"), {
+      args <- model$example()
+      fit <- function(sweeps) {
+        control <- if (method == "gibbs") {
+          gibbs_control(chains = 2, iterations = sweeps, warmup = 3, thin = 1)
+        } else {
+          quick_control(method, max_iterations = sweeps, tolerance = 1e-12)
+        }
+        fit_model(model, method, control = control)
+      }
+      whole <- fit(14)
+      for (sweeps in 4:12) {
+        short <- fit(sweeps)
+        data <- args[[mixology:::`%||%`(short$data_info$argument, 1)]]
+        on <- suppressWarnings(resume(short, 14 - sweeps, data = data))
+        expect_identical(on$estimate, whole$estimate, label = paste("from", sweeps))
+        expect_identical(on$posterior$draws, whole$posterior$draws)
+        expect_identical(objective(on)[c("iter", "value")], objective(whole)[c("iter", "value")])
+        expect_identical(on$convergence$iterations, whole$convergence$iterations)
+      }
+    })
+
     test_that(paste(label, "is refitted by update()"), {
       args <- c(model$example(), list(method = method, control = quick_control(method), seed = 1))
       call <- as.call(c(list(as.name(model$name)), args))

@@ -46,3 +46,19 @@ test_that("an interrupted chain comes back within a second, and the next fit wor
   expect_gt(dim(run$fit$posterior$draws)[1], 0)
   expect_true(run$again$convergence$converged)
 })
+
+test_that("many cells and many k come back within a second, and say what was not fitted", {
+  skip_on_os("windows")
+  run <- interrupted_run(c(
+    paste("set.seed(1); s <- exp(rnorm(3e5, 0, .4))",
+          "x <- rnbinom(3e5, size = 2, mu = 5 * s * ifelse(runif(3e5) < .3, 6, 1))", sep = "; "),
+    "fit <- suppressWarnings(nbmix(x, k = 1:8, size_factors = s, seed = 1))",
+    "again <- nbmix(x[1:500], k = 1, seed = 1)"
+  ))
+  expect_lt(run$ended - run$sent, 1)
+  expect_identical(run$fit$convergence$status, "interrupted")
+  expect_identical(run$fit$outcome, "stopped")
+  expect_identical(run$fit$candidates$status[8], "interrupted")
+  expect_equal(run$fit$candidates$k, 1:8)
+  expect_true(run$again$convergence$converged)
+})

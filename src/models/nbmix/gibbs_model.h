@@ -176,6 +176,8 @@ class NbmixGibbs {
     const std::vector<Index> order = by_mean(m);
     detail::SoftmaxBlock block(parts);
     std::vector<double> p(static_cast<std::size_t>(parts));
+    std::vector<double> count(p.size());
+    const std::vector<RatePrior> rate_prior = rate_priors(m);
     const Index rows_in_all = gene_.sites() + gene_.items();
     for (Index begin = 0; begin < rows_in_all;) {
       const bool zero = begin < gene_.sites();
@@ -188,7 +190,7 @@ class NbmixGibbs {
         detail::item_block(gene_, tables, begin - gene_.sites(), rows, site_of_, block);
       for (Index i = 0; i < rows; ++i) {
         for (Index j = 0; j < parts; ++j) p[static_cast<std::size_t>(j)] = block.z(i, j);
-        draw_row(begin + i, p, m, rng, out);
+        draw_row(begin + i, p, rate_prior, rng, count, out);
         if (!late) continue;
         for (Index j = 0; j < parts; ++j) {
           state.prob(begin + i, j) += block.z(i, order[static_cast<std::size_t>(j)]);
@@ -218,27 +220,41 @@ class NbmixGibbs {
     return ((own.a / c.phi + own.b) * site_logs(own.s, c)).sum();
   }
 
-  // The cells of one row (equal count and size factor).
-  void draw_row(Index row, const std::vector<double>& p, const Mixture& m, Rng& rng,
-                Draws& out) const {
+  // Of the rates of a component's cells, before their counts are seen.
+  struct RatePrior {
+    double shape, rate;
+  };
+
+  static std::vector<RatePrior> rate_priors(const Mixture& m) {
+    std::vector<RatePrior> out;
+    for (const Component& c : m.component) out.push_back({1.0 / c.phi, std::exp(-c.eta) / c.phi});
+    return out;
+  }
+
+  // The cells of one row (equal count and size factor); `count` is room for a number per part.
+  void draw_row(Index row, const std::vector<double>& p, const std::vector<RatePrior>& prior,
+                Rng& rng, std::vector<double>& count, Draws& out) const {
     const bool zero = row < gene_.sites();
     const auto item = static_cast<std::size_t>(zero ? 0 : row - gene_.sites());
     const Index site = zero ? row : site_of_[item];
     const double cells = zero ? gene_.zero_weight[row] : gene_.item_weight[item];
     const double x = zero ? 0.0 : gene_.table.x(gene_.item_count[item]);
-    VectorXd count = VectorXd::Zero(out.count.size());
-    for (double c = 0.5; c < cells; c += 1.0) {
-      count[static_cast<Index>(rng.categorical(p.data(), p.size()))] += 1.0;
+    if (p.size() == 1) {
+      count[0] = std::max(cells, 0.0);
+    } else {
+      std::fill(count.begin(), count.end(), 0.0);
+      for (double c = 0.5; c < cells; c += 1.0) count[rng.categorical(p.data(), p.size())] += 1.0;
     }
-    out.count += count;
-    for (Index j = 0; j < m.k(); ++j) {
-      if (count[j] == 0.0) continue;
-      const Component& c = m.component[static_cast<std::size_t>(j)];
-      const double shape = count[j] * (x + 1.0 / c.phi);
-      out.rates[j] += rng.gamma_rate(shape, gene_.s[site] + std::exp(-c.eta) / c.phi);
-      out.a(site, j) += count[j];
-      out.b(site, j) += count[j] * x;
-      if (!zero) out.h(gene_.item_count[item], j) += count[j];
+    for (std::size_t part = 0; part < p.size(); ++part) {
+      const auto j = static_cast<Index>(part);
+      if (count[part] == 0.0) continue;
+      out.count[j] += count[part];
+      if (part >= prior.size()) continue;  // the point mass has no rates
+      out.rates[j] +=
+          rng.gamma_rate(count[part] * (x + prior[part].shape), gene_.s[site] + prior[part].rate);
+      out.a(site, j) += count[part];
+      out.b(site, j) += count[part] * x;
+      if (!zero) out.h(gene_.item_count[item], j) += count[part];
     }
   }
 
