@@ -68,7 +68,8 @@ fitted.mmash <- function(object, ...) {
 # What resume() takes from the fit and not from where its call finds it.
 #' @export
 kept_arguments.mmash <- function(fit) {
-  out <- c(fit$input, list(prior = fit$prior, penalty = fit$penalty))
+  settings <- intersect(names(fit$input), c("standardize", "missing_x", "storage", "allele"))
+  out <- c(fit$input[settings], list(prior = fit$prior, penalty = fit$penalty))
   if (fit$residual$kind == "fixed") out$residual <- fit$residual$matrix
   out
 }
@@ -317,19 +318,6 @@ effect_limits <- function(fit, level) {
 
 has_effect_draws <- function(fit) {
   isTRUE(startsWith(dimnames(fit$posterior$draws)[[3]][1], "effect["))
-}
-
-#' @export
-confint.mmash <- function(object, parm, level = 0.95, ...) {
-  level <- check_number(level, "confint", "level", 0, 1, open = TRUE)
-  all <- confint.mixology_fit(object, level = level)
-  if (missing(parm)) return(all)
-  known <- if (is.character(parm)) parm %in% rownames(all) else parm %in% seq_len(nrow(all))
-  if (!all(known)) {
-    abort_arg("confint", "parm", sprintf("names such as \"%s\", or positions", rownames(all)[1]),
-              describe_value(parm[!known][1]))
-  }
-  all[parm, , drop = FALSE]
 }
 
 # Written into an experiment conditions x samples: what is found in a condition, and all effects.

@@ -289,14 +289,14 @@ test_that("slips are named", {
   d <- forum_rows()
   expect_error(cwm(y ~ x1, d, k = 2, subset = x1 > 0), "unknown argument 'subset'")
   f <- cwm(y ~ x1, d, k = 2, seed = 1)
-  expect_error(confint(f, "nope"), "'parm' must be names or positions of parameters")
+  expect_error(confint(f, "nope"), "'parm' must be names or numbers of parameters")
   expect_error(confint(f, level = 95), "confint: 'level'")
   expect_error(resume(f), "'iterations' must be given")
   made <- local({
     inner <- d
     cwm(y ~ x1, inner, k = 2, seed = 1)
   })
-  expect_error(resume(made, 5), "'data' must be the data of the fit")
+  expect_error(resume(made, 5), "'data' must be given")
   x <- matrix(rnorm(40), 20, dimnames = list(NULL, c("a", "")))
   expect_error(cwm(x, k = 1), "names of their own; got column 2")
   expect_error(cwm_prior(concentration = Inf), "'concentration'")

@@ -7,11 +7,18 @@ two_modes <- function() {
 
 test_that("a choice of k among candidates that were cut short has not converged", {
   y <- two_modes()
-  expect_warning(fit <- nbmix(y, k = 1:3, seed = 1, control = em_control(time_limit = 1e-9)),
+  short <- em_control(max_iterations = 1, short_iterations = 1, restarts = 1, accelerate = FALSE)
+  set.seed(1)
+  one <- rnbinom(250, 3, mu = 10) # K = 1 is best, and needs no sweeps
+  expect_warning(fit <- nbmix(one, k = 1:3, seed = 1, control = short),
                  "not fitted to the end: k = 2, 3")
+  expect_identical(fit$k, 1L)
   expect_false(fit$convergence$converged)
-  expect_identical(glance(fit)$status, "time_limit")
   expect_output(print(fit), "not fitted to the end: 2, 3")
+  expect_warning(none <- nbmix(y, k = 1:3, seed = 1, control = em_control(time_limit = 1e-9)),
+                 "did not converge")
+  expect_identical(glance(none)$status, "time_limit")
+  expect_output(print(none), "not fitted to the end: 1, 2, 3")
   expect_true(suppressWarnings(nbmix(y, k = 1:3, seed = 1))$convergence$converged)
   expect_warning(nbmix(y, k = 1:3, seed = 1, method = "vb",
                        control = vb_control(time_limit = 1e-9)), "did not converge")

@@ -101,9 +101,11 @@ class VbFitter {
   NbmixVb::State climb_starts(const Gene& gene, const NbmixVb& model, std::uint64_t item,
                               NbmixFit& fit, Executor& executor, Monitor& monitor) const {
     std::vector<NbmixVb::State> starts = initial(gene, model, item, fit.k, monitor);
+    const bool all_made = !monitor.stopped();
     AscentProgress progress;
     fit.trace =
         climb_from_starts(model, starts, options_.em, executor, monitor, fit.starts, progress);
+    fit.starts.complete = fit.starts.complete && all_made;
     NbmixVb::State& state = starts[static_cast<std::size_t>(fit.starts.chosen)];
     fit.state = model.save(state);
     remember(fit, progress);

@@ -259,10 +259,12 @@ class GeneFitter {
       return settle(model, state, start, fit, executor, monitor);
     }
     std::vector<NbmixEm::State> starts = initial(gene, model, item, smaller, fit.k, monitor);
+    const bool all_made = !monitor.stopped();
     Executor serial;  // threads for little work cost more than they do
     Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
     AscentProgress progress;
     fit.trace = climb_from_starts(model, starts, options_.em, pool, monitor, fit.starts, progress);
+    fit.starts.complete = fit.starts.complete && all_made;
     return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit,
                     monitor);
   }
