@@ -6,9 +6,9 @@
 #' half and not to more than about one: variants that are correlated and both have an effect of
 #' their own are two signals. Its effects are put back into the residual of the fit; every variant
 #' is then asked how well it explains that signal alone, under the learned weights and residual
-#' covariance, all other signals being accounted for. The set is the smallest one that holds the causal variant with the
-#' probability asked for. Variational fits tend to put a signal on one of several correlated
-#' variants; the sets do not, because all variants are compared afresh.
+#' covariance, all other signals being accounted for. The set is the smallest one that holds the
+#' causal variant with the probability asked for. Variational fits tend to put a signal on one of
+#' several correlated variants; the sets do not, because all variants are compared afresh.
 #'
 #' @param x A fit of [mmash()] by `"vb"` or `"gibbs"` whose prior has a null component.
 #' @param coverage Probability that a set holds its causal variant, between 0 and 1. Default 0.95.

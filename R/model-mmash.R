@@ -96,8 +96,8 @@
 #' @section Errors: a condition without data or, unless `residual` is a matrix, without variation;
 #'   conditions that depend on one another linearly or have the same name; a residual covariance or
 #'   a prior for other conditions (where names are given, their order does not matter); sample names
-#'   that differ; missing or infinite genotypes; a prior of another size; a residual covariance that is not positive definite; a
-#'   `.bed` file that is cut short or none.
+#'   that differ; missing or infinite genotypes; a prior of another size; a residual covariance that
+#'   is not positive definite; a `.bed` file that is cut short or none.
 #' @references Morgante, Carbonetto, Wang, Zou, Sarkar and Stephens (2023) A flexible empirical
 #'   Bayes approach to multivariate multiple regression, and its improved accuracy in predicting
 #'   multi-tissue gene expression from genotypes. PLoS Genetics 19:e1010539.

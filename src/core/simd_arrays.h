@@ -257,11 +257,11 @@ static void rows_array(const double* x, std::size_t n, std::size_t k, std::size_
 }  // namespace
 
 const KernelTable* table() {
-  static const KernelTable kernels = {exp_array,      log_array,          log1p_array,
-                                      log1pexp_array, lgamma_array,       digamma_array,
-                                      trigamma_array, lgamma_diff_array, rising_array, sum_array,
-                                      dot_array,      weighted_dot_array, weighted_square_array,
-                                      axpy_array,     log_sum_exp_array,  rows_array};
+  static const KernelTable kernels = {
+      exp_array,     log_array,          log1p_array,           log1pexp_array, lgamma_array,
+      digamma_array, trigamma_array,     lgamma_diff_array,     rising_array,   sum_array,
+      dot_array,     weighted_dot_array, weighted_square_array, axpy_array,     log_sum_exp_array,
+      rows_array};
   return &kernels;
 }
 

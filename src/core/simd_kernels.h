@@ -327,13 +327,14 @@ MIXOLOGY_INLINE RisingValues rising_v(V x, const RisingAt& at, bool slopes) {
     const V share = t * w;  // x / b
     const V digamma_rest = at.d - series_rest(kDigamma, ub);
     const V trigamma_rest = inverse_b * series_rest(kTrigamma, ub) - at.t;
-    out.first = -(a * (a * (minus_t + digamma_rest) + 0.5 * share)) -
-                share * (1.0 + w) * (1.0 / 12.0);
-    const V cubic = select(close, t * t * s * (w - 2.0 * p * (half * half)),
-                           (t + share) - 2.0 * log1p_t);
+    out.first =
+        -(a * (a * (minus_t + digamma_rest) + 0.5 * share)) - share * (1.0 + w) * (1.0 / 12.0);
+    const V cubic =
+        select(close, t * t * s * (w - 2.0 * p * (half * half)), (t + share) - 2.0 * log1p_t);
     const V leading = share * w * w * (1.0 / 6.0) / a;
-    out.second = a * a * (0.5 * share * share + a * (2.0 * digamma_rest + a * trigamma_rest) -
-                          (a * cubic + leading));
+    out.second = a * a *
+                 (0.5 * share * share + a * (2.0 * digamma_rest + a * trigamma_rest) -
+                  (a * cubic + leading));
   }
   return out;
 }
