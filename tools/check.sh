@@ -21,7 +21,7 @@ export R_CRAN_WEB="file://$work"
 
 # The notes that may stand, and why:
 #   installed size             compiled templates and the packaged cells
-#   suggested but not available mashr is not in Debian
+#   suggested but not available flexCWM, mashr, varbvs are not in Debian
 #   LinkingTo for BH          Debian keeps Boost's headers in the system's folder, not in BH's
 #   future file timestamps     asks a server on the network for the time
 explained="installed package size|Package suggested but not available|Packages? (suggested|which this enhances) but not available|future file timestamps|.LinkingTo. for .BH. is unused"
