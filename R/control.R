@@ -27,7 +27,7 @@
 #'   call with `start = readRDS(file)` goes on from there, in another process if need be, and gives
 #'   bitwise the answer of a fit that was never stopped; other data or settings are refused. A fit
 #'   of many genes writes the genes that are done. Written at the end alone while several `k` are
-#'   compared on one data set, by the chains of [cwm()] and by its EM with acceleration.
+#'   compared on one data set.
 #' @param chains Independent chains. Default 4.
 #' @param iterations Sweeps of each chain, warm-up included. Default 2000.
 #' @param warmup Sweeps at the head of each chain that are thrown away. Default half of
