@@ -74,8 +74,28 @@ debian_name() {
   if contains "$bioconductor" "$1"; then echo "r-bioc-$lower"; else echo "r-cran-$lower"; fi
 }
 
+# An R expression that names a CRAN mirror where the user's settings name none
+cran_mirror='if (identical(getOption("repos")[["CRAN"]], "@CRAN@"))
+  options(repos = c(CRAN = "https://cloud.r-project.org"))'
+
+underlying() { # what the given packages of CRAN stand on and R does not find, in Debian's names
+  Rscript --vanilla -e "$cran_mirror" -e 'a <- commandArgs(TRUE)
+    below <- unlist(tools::package_dependencies(a, utils::available.packages(), recursive = TRUE))
+    below <- unique(below[!nzchar(vapply(below, function(p) system.file(package = p), ""))])
+    cat(if (length(below)) paste0("r-cran-", tolower(below)))' "$@" 2>/dev/null
+}
+
 cran_install() {
   mkdir -p "$library"
+  if [ "$as_root" != none ]; then
+    from_debian=$(apt-cache pkgnames r-cran- | sort)
+    names=""
+    for name in $(underlying "$@"); do
+      ! contains "$from_debian" "$name" || names="$names $name"
+    done
+    # shellcheck disable=SC2086
+    [ -z "$names" ] || apt_install $names
+  fi
   say "installing from CRAN's sources into .Rlib (this can take minutes): $*"
   log=$library/setup.log
   # Debian's RcppParallel names no library to link with, and fastglmpca needs TBB's allocator
@@ -85,9 +105,8 @@ cran_install() {
     echo 'LDFLAGS += -Wl,--no-as-needed -ltbb -ltbbmalloc' >"$makevars"
   fi
   # fs, which testthat needs, is asked to build without a system library
-  USE_BUNDLED_LIBUV=1 R_MAKEVARS_USER=$makevars MAKEFLAGS=-j2 Rscript --vanilla -e 'a <- commandArgs(TRUE)
-    if (identical(getOption("repos")[["CRAN"]], "@CRAN@"))
-      options(repos = c(CRAN = "https://cloud.r-project.org"))
+  USE_BUNDLED_LIBUV=1 R_MAKEVARS_USER=$makevars MAKEFLAGS=-j2 Rscript --vanilla \
+    -e "$cran_mirror" -e 'a <- commandArgs(TRUE)
     options(timeout = 600)
     install.packages(a[-1], lib = a[1], Ncpus = 2, quiet = TRUE)' \
     "$library" "$@" >"$log" 2>&1 </dev/null || say "see $log"
