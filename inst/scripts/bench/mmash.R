@@ -115,34 +115,62 @@ from_group_lasso <- function(x, y, prior) {
               control = vb_control(accelerate = FALSE, start = start, tolerance = 1e-7)))
 }
 
-test_r2 <- function(fit, x, y) diag(stats::cor(predict(fit, x), y)^2)
+# A constant prediction explains nothing.
+test_r2 <- function(fit, x, y) {
+  predicted <- predict(fit, x)
+  vapply(seq_len(ncol(y)), function(j) {
+    if (stats::sd(predicted[, j]) > 0) stats::cor(predicted[, j], y[, j])^2 else 0
+  }, 0)
+}
 
-accuracy <- function(correlation, effects, published, replicates) {
+# Replicates of one design (arguments of simulate_mmash()), a fifth of the samples held out, in the
+# conditions that have effects. 'ahead': on the same data, replicate by replicate, the mean over
+# conditions of ours less the peer's.
+accuracy <- function(design, replicates, published = NA, ...) {
   one <- function(seed) {
     set.seed(seed)
-    d <- simulate_mmash(600, 1000, x_correlation = correlation, effects = effects)
-    at <- seq_len(480)
-    x <- d$x[at, ]
-    y <- d$y[at, ]
+    d <- do.call(simulate_mmash, design)
+    train <- seq_len(round(.8 * design$n))
+    x <- d$x[train, ]
+    y <- d$y[train, ]
     prior <- mash_prior(y, X = x, standardize = TRUE)
     seconds <- system.time(fit <- quiet(mmash(x, y, prior, standardize = TRUE, seed = 1,
                                               verbose = FALSE)))[["elapsed"]]
-    peer <- if (requireNamespace("glmnet", quietly = TRUE)) from_group_lasso(x, y, prior)
-    list(ours = test_r2(fit, d$x[-at, ], d$y[-at, ]), seconds = seconds,
-         peer = if (!is.null(peer)) test_r2(peer, d$x[-at, ], d$y[-at, ]) else NA)
+    active <- colSums(d$truth$coefficients != 0) > 0
+    r2 <- function(fit) test_r2(fit, d$x[-train, ], d$y[-train, ])[active]
+    list(ours = r2(fit), seconds = seconds, converged = fit$convergence$converged,
+         peer = if (lasso) r2(from_group_lasso(x, y, prior)) else NA)
   }
   runs <- lapply(seq_len(replicates), one)
   middle <- function(part) stats::median(unlist(lapply(runs, `[[`, part)))
-  data.frame(correlation, effects, mmash = middle("ours"), from_group_lasso = middle("peer"),
-             published, seconds = middle("seconds"))
+  ahead <- vapply(runs, function(run) mean(run$ours - run$peer), 0)
+  data.frame(..., mmash = middle("ours"), from_group_lasso = middle("peer"), published,
+             ahead = mean(ahead), standard_error = stats::sd(ahead) / sqrt(replicates),
+             seconds = middle("seconds"), converged = mean(vapply(runs, `[[`, NA, "converged")))
 }
 
 replicates <- as.integer(Sys.getenv("MIXOLOGY_BENCH_REPLICATES", "2"))
-show(sprintf("Test r2, medians of %d replicates x 10 conditions (MIXOLOGY_BENCH_REPLICATES)",
-             replicates),
-     do.call(rbind, Map(accuracy, c(0, .5, .8, 0, .5, .8),
-                        rep(c("shared", "independent"), each = 3),
-                        c(.462, .457, .456, .441, .425, .406), replicates)))
+lasso <- requireNamespace("glmnet", quietly = TRUE)
+in_words <- sprintf("medians of %d replicates x conditions (MIXOLOGY_BENCH_REPLICATES)", replicates)
+
+published <- data.frame(correlation = rep(c(0, .5, .8), 2),
+                        effects = rep(c("shared", "independent"), each = 3),
+                        published = c(.462, .457, .456, .441, .425, .406))
+show(paste("Test r2,", in_words), do.call(rbind, lapply(seq_len(6), function(i) {
+  case <- published[i, ]
+  design <- list(n = 600, p = 1000, x_correlation = case$correlation, effects = case$effects)
+  accuracy(design, replicates, case$published, correlation = case$correlation,
+           effects = case$effects)
+})))
+
+# A cis window as in GTEx: allele counts, few causal variants, a fifth of the variance explained.
+windows <- expand.grid(n = c(670, 168), stringsAsFactors = FALSE,
+                       effects = c("equal", "independent", "mostly_null", "equal_null", "subgroups"))
+show(paste("Test r2 in a cis window,", in_words), do.call(rbind, Map(function(n, effects) {
+  design <- list(n = n, p = 500, causal = 3, pve = .2, x_correlation = .9, effects = effects,
+                 genotypes = TRUE)
+  accuracy(design, replicates, N = n, effects = effects)
+}, windows$n, windows$effects)))
 
 # ---- a large .bed file --------------------------------------------------------------------------
 
