@@ -344,10 +344,14 @@ cwm_plug_in <- function(estimate) {
   c(cwm_core_values(estimate), list(cluster = seq_along(estimate$weights)))
 }
 
-# With `data`: responses for those covariates (columns sim_1, ...); without: whole data sets.
+# With `data`: responses for those covariates (columns sim_1, ...); without: whole data sets, or,
+# where the model has no distribution for the covariates, responses for those of the fit.
 simulate.cwm <- function(object, nsim = 1, seed = NULL, data = NULL, ...) {
   no_more("simulate", ...)
   nsim <- check_count(nsim, "simulate", "nsim")
+  if (is.null(data) && !cwm_draws_covariates(object)) {
+    data <- training_data(object, NULL, "simulate", parent.frame())
+  }
   with_seed(seed, {
     if (is.null(data)) {
       out <- replicate(nsim, cwm_simulate_once(object), simplify = FALSE)
@@ -362,6 +366,13 @@ cwm_simulate_given <- function(object, nsim, data) {
   out <- predict(object, data, type = "draws", draws = nsim)
   if (length(dim(out)) == 3) return(lapply(seq_len(nsim), function(i) out[, i, ]))
   stats::setNames(as.data.frame(out), paste0("sim_", seq_len(nsim)))
+}
+
+# Do the clustering covariates determine those of the regression?
+cwm_draws_covariates <- function(fit) {
+  if (is.null(fit$fitted_values)) return(TRUE)
+  x <- as.data.frame(fit$estimate$means[1, , drop = FALSE])
+  tryCatch(!is.null(cwm_new_input(fit, x, "response")$w), error = function(e) FALSE)
 }
 
 # One data set of the fit's size: clusters, clustering covariates, and the responses where the
@@ -383,11 +394,7 @@ cwm_simulate_once <- function(fit) {
 
 cwm_simulate_response <- function(fit, x, z) {
   if (is.null(fit$fitted_values)) return(data.frame(row.names = seq_len(nrow(x))))
-  w <- tryCatch(cwm_new_input(fit, as.data.frame(x), "response")$w, error = function(e) NULL)
-  if (is.null(w)) {
-    abort("simulate", "covariates of the regression that do not cluster have no distribution; ",
-          "try predict(fit, newdata, type = \"draws\")")
-  }
+  w <- cwm_new_input(fit, as.data.frame(x), "response")$w
   m <- ncol(fit$fitted_values)
   y <- matrix(0, nrow(x), m, dimnames = list(NULL, colnames(fit$fitted_values)))
   for (k in unique(z)) {

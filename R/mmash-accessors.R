@@ -337,13 +337,14 @@ describe_fit.mmash <- function(fit) {
   kind <- switch(fit$residual$kind, fixed = "given", diagonal = "diagonal", full = "full",
                  low_rank = sprintf("low rank (%s)", fit$rank))
   if (fit$method == "em" && kind != "given") kind <- paste0("that of the responses, ", kind)
-  c(sprintf("%g samples, %d variants, %d conditions; residual covariance: %s", fit$nobs, size[1],
-            size[2], kind),
+  c(sprintf("%s, %s, %s; residual covariance: %s", count_of(fit$nobs, "sample"),
+            count_of(size[1], "variant"), count_of(size[2], "condition"), kind),
     sprintf("weights: %s", toString(sprintf("%s %.3g", names(top), top))),
-    sprintf("%d effects with lfsr below 0.05, of %d variants", sum(lfsr(fit) < 0.05),
-            sum(rowSums(lfsr(fit) < 0.05) > 0)),
-    if (length(fit$signals) > 0) sprintf("%d signals; see credible_sets(fit)",
-                                         length(fit$signals)),
+    sprintf("%s with lfsr below 0.05, of %s", count_of(sum(lfsr(fit) < 0.05), "effect"),
+            count_of(sum(rowSums(lfsr(fit) < 0.05) > 0), "variant")),
+    if (length(fit$signals) > 0) {
+      paste0(count_of(length(fit$signals), "signal"), "; see credible_sets(fit)")
+    },
     if (fit$method == "em") {
       c("each variant was taken alone, as in an association scan: correlated variants share an",
         "effect, and fitted values add all of them up; method = \"vb\" takes them together")

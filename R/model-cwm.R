@@ -101,7 +101,8 @@
 #' @return A fit of class `cwm`; see [accessors]. `coef()`: a list of (covariates x responses)
 #'   matrices, one per cluster. `fit$estimate`: `weights`, `means` (clusters x covariates),
 #'   `covariances` and `noise` (arrays, clusters last), `coefficients`. `tidy()`: `component, part,
-#'   response, term, estimate, std.error`.
+#'   response, term, estimate, std.error`. `simulate()`: a list of data sets; responses for the
+#'   covariates in `data`, by default the fit's own, where regression covariates do not cluster.
 #' @references
 #' Gershenfeld, Schoner and Metois (1999) Cluster-weighted modelling for time-series analysis.
 #' Nature 397:329 (the model). Ingrassia, Minotti and Vittadini (2012) Local statistical modeling

@@ -160,8 +160,8 @@ nbmix_check_gibbs <- function(inputs) {
   }
 }
 
-# Estimates and draws of one gene. The components of a draw come in the order of their means; all
-# draws together are then numbered by decreasing posterior mean weight.
+# Estimates and draws of one gene. The components of a draw come in the order of their means, those
+# without cells last; all draws together are then numbered by decreasing posterior mean weight.
 nbmix_gibbs_posterior <- function(run, inputs, x) {
   parts <- inputs$k + inputs$zero_inflated
   resumed <- inputs$control$resumed
@@ -178,7 +178,8 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
   draws <- kept[, , nbmix_triple(order), drop = FALSE]
   dimnames(draws)[[3]] <- nbmix_variables(parts)
   flat <- flat_draws(draws)
-  estimate <- lapply(nbmix_estimate_parts(colMeans(flat), parts), stats::setNames, seq_len(parts))
+  estimate <- lapply(nbmix_estimate_parts(nbmix_draws_means(flat, parts, length(x)), parts),
+                     stats::setNames, seq_len(parts))
   iterations <- min(vapply(run$chains, `[[`, 0, "iteration"))
   convergence <- draws_convergence(draws, run$status, as.integer(iterations))
   list(estimate = estimate, draws = draws, order = order, unmatched = unmatched,
@@ -188,6 +189,23 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
        df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
        objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run),
        outcome = nbmix_gibbs_outcome(x, convergence))
+}
+
+# Posterior means; those of a component's mean and dispersion over the draws in which it holds the
+# share of a cell, each draw by the component's weight. In the others they are draws from the prior,
+# which says nothing of the data and may have no mean. So the mean of the mixture is kept.
+nbmix_draws_means <- function(flat, parts, cells) {
+  out <- colMeans(flat)
+  for (j in seq_len(parts)) {
+    weight <- flat[, j] * (flat[, j] * cells >= 1)
+    at <- c(parts + j, 2 * parts + j)
+    if (sum(weight) > 0) {
+      out[at] <- colSums(weight * flat[, at, drop = FALSE]) / sum(weight)
+    } else {
+      out[at] <- apply(flat[, at, drop = FALSE], 2, stats::median)
+    }
+  }
+  out
 }
 
 # The point mass at zero has a weight and nothing else.

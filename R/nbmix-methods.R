@@ -11,7 +11,8 @@ describe_fit.nbmix <- function(fit) {
     return(c(head, paste(c("not fitted:", fit$outcome, unname(fit$messages)), collapse = " ")))
   }
   e <- fit$estimate
-  kind <- ifelse(e$mean == 0, "always zero",
+  silent <- e$mean == 0 | log1p(e$mean * e$dispersion) < 1e-5 * e$dispersion # P(0) is 1
+  kind <- ifelse(silent, "always zero",
                  ifelse(e$dispersion == 0, sprintf("mean %.4g, Poisson (dispersion 0)", e$mean),
                         sprintf("mean %.4g, dispersion %.4g", e$mean, e$dispersion)))
   parts <- sprintf("  %d: %4.1f%% of the cells, %s", seq_along(kind), 100 * e$weight, kind)

@@ -325,3 +325,22 @@ test_that("resume() keeps the table of candidates", {
   expect_identical(nrow(glance(longer, all = TRUE)), 2L)
   expect_identical(attr(objective(longer), "row.names"), seq_len(nrow(objective(longer))))
 })
+
+test_that("rounding at the floor of a covariance is no fall of the objective", {
+  for (seed in 1:4) {
+    f <- suppressWarnings(cwm(~ 1, stackloss, cluster = reformulate(names(stackloss)), k = 4,
+                              covariance = "VVV", seed = seed))
+    expect_false(f$convergence$status == "objective_fell")
+  }
+})
+
+test_that("simulate() uses the fit's covariates where the model has no distribution for them", {
+  f <- cwm(Sepal.Length ~ Petal.Length, iris, cluster = ~ 0, k = 2, seed = 1)
+  y <- simulate(f, 200, seed = 1)
+  expect_identical(dim(y), c(150L, 200L))
+  expect_identical(y, simulate(f, 200, seed = 1, data = iris))
+  off_by <- abs(rowMeans(y) - as.vector(fitted(f))) / (apply(y, 1, stats::sd) / sqrt(200))
+  expect_lt(max(off_by), 5)
+  whole <- simulate(cwm(Sepal.Length ~ Petal.Length, iris, k = 2, seed = 1), 2, seed = 1)
+  expect_identical(names(whole$sim_2), c("Petal.Length", "Sepal.Length", ".cluster"))
+})

@@ -170,3 +170,12 @@ test_that("folds run on workers that do not know the data", {
                     BPPARAM = BiocParallel::SnowParam(2))
   expect_identical(there$predictions, here$predictions)
 })
+
+test_that("a full residual covariance from few samples is warned of", {
+  set.seed(1)
+  x <- matrix(rnorm(40 * 20), 40)
+  y <- matrix(rnorm(400), 40)
+  expect_warning(mmash(x, y, seed = 1), "10 conditions is learned from 40 samples")
+  expect_silent(mmash(x, y, seed = 1, residual = "diagonal", verbose = FALSE))
+  expect_silent(mmash(x, y[, 1:4], seed = 1, verbose = FALSE))
+})

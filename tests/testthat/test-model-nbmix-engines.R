@@ -92,11 +92,11 @@ calibration_ranks <- function(fits, iterations, thin) {
     w <- w / sum(w)
     mu <- 1 / rgamma(2, 4, 40)
     phi <- exp(rnorm(2, -1, 0.5))
-    order <- order(mu)
+    order <- order(60 * w < 1, mu) # the sampler's labels
     d <- simulate_nbmix(60, w, mu, phi)
     fit <- suppressWarnings(nbmix(d$x, k = 2, method = "gibbs", prior = prior, seed = i,
                                   control = gibbs_control(1, iterations, thin = thin)))
-    back <- order(fit$estimate$mean)
+    back <- order(fit$posterior$order)
     at <- c(back, 2 + back, 4 + back)
     draws <- matrix(fit$posterior$draws[, 1, at], ncol = 6)
     log_lik <- fit$objective$chain_1
@@ -127,4 +127,20 @@ test_that("ranks of the truth are uniform (many fits)", {
 
 test_that("a prior is shown in words", {
   expect_output(print(nbmix_prior()), "by the gene")
+})
+
+test_that("a component more than the data need does not move what is fitted", {
+  set.seed(3)
+  x <- rpois(300, 50)
+  fit <- nbmix(x, k = 2, method = "gibbs", seed = 1)
+  expect_equal(fit$estimate$mean[[1]], mean(x), tolerance = 0.02)
+  expect_true(all(abs(fitted(fit) - mean(x)) < 2))
+  expect_equal(unname(predict(fit, 48:52, type = "density")), dpois(48:52, mean(x)),
+               tolerance = 0.15)
+  expect_identical(unname(predict(fit, x)), unname(clusters(fit)))
+  genes <- pbmc_cells$counts[seq(1, 1000, 100), 1:600]
+  many <- nbmix(genes, k = 2, method = "gibbs", seed = 1,
+                control = gibbs_control(chains = 2, iterations = 600))
+  ratio <- rowMeans(fitted(many)) / Matrix::rowMeans(genes)
+  expect_true(all(abs(ratio[is.finite(ratio)] - 1) < 0.2))
 })

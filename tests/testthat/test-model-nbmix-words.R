@@ -102,3 +102,19 @@ test_that("superfluous components of a variational fit empty", {
   weight <- nbmix(x, k = 2, method = "vb", size_factors = s, seed = 1)$estimate$weight
   expect_gt(weight[[1]], 0.99)
 })
+
+test_that("what the data do not determine has no standard error", {
+  for (seed in c(2, 4, 6)) { # the second and third Poisson component coincide
+    set.seed(seed)
+    x <- rpois(300, 50)
+    weight <- subset(tidy(nbmix(x, k = 3, seed = seed)), term == "weight")
+    expect_true(all(is.na(weight$std.error) | weight$std.error < 1))
+  }
+  skip_if_not_installed("MASS")
+  fit <- nbmix(MASS::quine$Days, k = 3, seed = 1) # its smallest component holds zeros alone
+  expect_output(print(fit), "% of the cells, always zero", fixed = TRUE)
+  silent <- subset(tidy(fit, conf.int = TRUE), component == 3 & term != "weight")
+  expect_true(all(is.na(silent$std.error)))
+  rest <- subset(tidy(fit), component < 3)
+  expect_true(all(rest$std.error[rest$estimate > 0] < 10 * rest$estimate[rest$estimate > 0]))
+})

@@ -83,6 +83,18 @@ class Em {
   }
   double objective(const State&, const Stats& stats) const { return stats.total + data_.jacobian; }
 
+  // A smallest eigenvalue v of a covariance is known to eps / v of itself only, and with it the
+  // log density of each row.
+  double rounding(const State& state) const {
+    double out = 0.0;
+    for (int k = 0; k < k_; ++k) {
+      const auto slot = static_cast<std::size_t>(k);
+      out += state.rows[k] * state.spread[slot].inverse.squaredNorm() +
+             state.rows_y[k] * state.noise[slot].inverse.squaredNorm();
+    }
+    return out * std::numeric_limits<double>::epsilon();
+  }
+
   void update_global(State& state, const Stats& stats) const {
     const double n = static_cast<double>(data_.n());
     std::vector<MatrixXd> scatter, noise;

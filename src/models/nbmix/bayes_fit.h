@@ -183,7 +183,7 @@ inline std::vector<Index> cell_rows(const Cells& cells, const Gene& gene,
 struct GibbsRun {
   std::vector<Chain<NbmixGibbs::State>> chains;
   Status status = Status::running;
-  MatrixXd prob;  // cells x parts, components by increasing mean
+  MatrixXd prob;  // cells x parts, components in the order of their labels
   double seconds = 0.0;
 };
 

@@ -18,10 +18,29 @@ namespace mixology {
 // A part with less weight than this is at the boundary: it holds no cells.
 constexpr double kEmptyWeight = 1e-12;
 
+// A pivot of the information, scaled to a diagonal of ones, below which a direction is not informed:
+// two components that coincide have weights that the data cannot tell apart.
+constexpr double kUninformed = 1e-10;
+
 namespace detail {
 
+// A component that has run to the largest dispersion, as one whose counts are all zero does.
+inline bool at_edge(const Component& c) { return c.phi >= std::exp(kMaxPsi) * (1.0 - 1e-9); }
+
+// J I^-1 J', empty where I is singular.
+inline MatrixXd delta_method(const MatrixXd& jacobian, const MatrixXd& information) {
+  const VectorXd unit = information.diagonal().cwiseMax(0.0).cwiseSqrt().cwiseInverse();
+  if (!unit.allFinite()) return MatrixXd();
+  const Eigen::LDLT<MatrixXd> factor(unit.asDiagonal() * information * unit.asDiagonal());
+  const bool regular = factor.info() == Eigen::Success && factor.isPositive() &&
+                       (factor.vectorD().array() > kUninformed).all();
+  if (!regular) return MatrixXd();
+  const MatrixXd scaled = jacobian * unit.asDiagonal();
+  return scaled * factor.solve(scaled.transpose());
+}
+
 // Covariance of (weights, means, dispersions): inverse information and the delta method. Poisson
-// dispersions and parts without cells are left out; their rows are NaN.
+// dispersions, components at the edge and parts without cells are left out; their rows are NaN.
 inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
   const Index parts = m.weight.size();
   const Index free = parts - 1;
@@ -33,7 +52,10 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
   for (Index i = 0; i < hessian.rows(); ++i) {
     const bool psi = i >= free && (i - free) % 2 == 1;
     if (empty(i < free ? i : (i - free) / 2) || (i < free && i == reference)) continue;
-    if (psi && m.component[static_cast<std::size_t>((i - free) / 2)].phi == 0.0) continue;
+    if (i >= free) {
+      const Component& c = m.component[static_cast<std::size_t>((i - free) / 2)];
+      if (at_edge(c) || (psi && c.phi == 0.0)) continue;
+    }
     active.push_back(i);
   }
   const Index p = static_cast<Index>(active.size());
@@ -54,14 +76,12 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
     jacobian((psi ? 2 : 1) * parts + j, c) = psi ? comp.phi : std::exp(comp.eta);
   }
   MatrixXd out = MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
-  const Eigen::LDLT<MatrixXd> factor(information);
-  const bool regular = factor.info() == Eigen::Success && factor.isPositive() &&
-                       (factor.vectorD().array() > 0.0).all();
-  if (!regular) return out;
-  out = jacobian * factor.solve(jacobian.transpose());
+  const MatrixXd covariance = delta_method(jacobian, information);
+  if (p > 0 && covariance.size() == 0) return out;
+  out = p > 0 ? covariance : MatrixXd::Zero(3 * parts, 3 * parts);
   const bool alone = parts > 1 && (m.weight.array() < kEmptyWeight).count() == parts - 1;
   for (Index j = 0; j < parts; ++j) {
-    const bool none = j >= k || empty(j);
+    const bool none = j >= k || empty(j) || at_edge(m.component[static_cast<std::size_t>(j)]);
     if (empty(j) || alone) out.row(j).setConstant(kNaN), out.col(j).setConstant(kNaN);
     if (none || m.component[static_cast<std::size_t>(j)].phi == 0.0) {
       out.row(2 * parts + j).setConstant(kNaN);

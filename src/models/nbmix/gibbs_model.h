@@ -13,7 +13,9 @@
 // draw. Nothing that was drawn given lambda is used after lambda is summed out, so the chain has
 // the posterior as its limit (van Dyk & Park 2008, J. Am. Statist. Assoc. 103:790).
 //
-// Labels: the components of every draw are put in the order of their means.
+// Labels: the components of every draw are put in the order of their means, those with less than
+// the share of one cell after all others: what the prior says of an empty component's mean is not to
+// be mixed with what the data say of another.
 #pragma once
 
 #include <algorithm>
@@ -63,11 +65,11 @@ class NbmixGibbs {
     }
   }
 
-  // Weights, means, dispersions (components by increasing mean, the point mass last), and the log
-  // likelihood.
+  // Weights, means, dispersions (components in the order of their labels, the point mass last), and
+  // the log likelihood.
   VectorXd draw(const State& state) const {
     const Mixture& m = state.mixture;
-    const std::vector<Index> order = by_mean(m);
+    const std::vector<Index> order = labels(m);
     const Index parts = m.weight.size();
     VectorXd out = VectorXd::Zero(3 * parts + 1);
     out[3 * parts] = evaluate(gene_, m).log_likelihood;
@@ -173,7 +175,7 @@ class NbmixGibbs {
     Draws out{VectorXd::Zero(parts), VectorXd::Zero(m.k()), ArrayXXd::Zero(gene_.sites(), m.k()),
               ArrayXXd::Zero(gene_.sites(), m.k()), ArrayXXd::Zero(gene_.table.size(), m.k())};
     const PassTables tables = make_tables(gene_, m, Range{0, gene_.sites()});
-    const std::vector<Index> order = by_mean(m);
+    const std::vector<Index> order = labels(m);
     detail::SoftmaxBlock block(parts);
     std::vector<double> p(static_cast<std::size_t>(parts));
     std::vector<double> count(p.size());
@@ -205,13 +207,15 @@ class NbmixGibbs {
   static constexpr std::uint64_t kParameterItem = ~std::uint64_t{0};
   static constexpr Index kCellsPerStream = 256;
 
-  static std::vector<Index> by_mean(const Mixture& m) {
+  std::vector<Index> labels(const Mixture& m) const {
     std::vector<Index> order(static_cast<std::size_t>(m.weight.size()));
     std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.begin() + m.k(), [&](Index a, Index b) {
-      return m.component[static_cast<std::size_t>(a)].eta <
-             m.component[static_cast<std::size_t>(b)].eta;
-    });
+    const auto key = [&](Index j) {
+      return std::make_pair(m.weight[j] * gene_.n < 1.0,
+                            m.component[static_cast<std::size_t>(j)].eta);
+    };
+    std::stable_sort(order.begin(), order.begin() + m.k(),
+                     [&](Index a, Index b) { return key(a) < key(b); });
     return order;
   }
 
