@@ -155,6 +155,10 @@ resolve_size_factors <- function(size_factors, source, fun, default = NULL, cell
     abort_arg(fun, "size_factors", "within a factor of 1e15 of each other",
               sprintf("%.3g to %.3g", min(s), max(s)), "dropping those cells")
   }
+  if (min(s) < 1e-15 || max(s) > 1e15) { # means would leave the range that is searched
+    abort_arg(fun, "size_factors", "between 1e-15 and 1e15",
+              sprintf("%.3g to %.3g", min(s), max(s)), "dividing them by their mean")
+  }
   s
 }
 

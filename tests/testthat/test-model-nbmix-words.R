@@ -118,3 +118,16 @@ test_that("what the data do not determine has no standard error", {
   rest <- subset(tidy(fit), component < 3)
   expect_true(all(rest$std.error[rest$estimate > 0] < 10 * rest$estimate[rest$estimate > 0]))
 })
+
+test_that("size factors that only rescale the mean do so, or are refused", {
+  set.seed(1)
+  x <- rnbinom(100, mu = rep(c(3, 30), 50), size = 3)
+  plain <- nbmix(x, k = 2, seed = 1)
+  for (s in c(1e-12, 1e12)) {
+    fit <- nbmix(x, k = 2, size_factors = rep(s, 100), seed = 1)
+    expect_equal(as.numeric(logLik(fit)), as.numeric(logLik(plain)), tolerance = 1e-6)
+    expect_equal(fit$estimate$mean * s, plain$estimate$mean, tolerance = 1e-3)
+  }
+  expect_error(nbmix(x, size_factors = rep(1e-30, 100)), "dividing them by their mean")
+  expect_error(nbmix(x, size_factors = rep(1e30, 100)), "between 1e-15 and 1e15")
+})
