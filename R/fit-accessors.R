@@ -7,6 +7,11 @@
 #' `BIC()`, `nobs()`, `vcov()`, `confint()`, `formula()`, `update()`, `print()`, `summary()`,
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
+#' Of a fit of many genes, `fit[genes]` is the fit of some of them, by name or position, and
+#' `fit[["gene"]]` that of one as a fit of its own; `update()` of either fits these genes again and
+#' no others. A gene that has the name of a field of the fit, such as `"call"`, comes first there:
+#' fields are had by `$`.
+#'
 #' @param x A fit.
 #' @param ... Further arguments for methods.
 #' @return `objective()`: a data frame `iter, value, seconds`, the log likelihood or bound after
@@ -143,10 +148,13 @@ vcov.mixology_fit <- function(object, ...) {
   stats::cov(flat_draws(object$posterior$draws))
 }
 
+# The name of a gene is the gene, also where a field of the fit has that name: fields are had by $,
+# and by getElement(), which asks for `exact` names and which getCall() relies on.
 #' @export
-`[[.mixology_fit` <- function(x, i, ...) {
-  fields <- names(unclass(x))
-  if (is.character(i) && length(i) == 1 && !i %in% fields && holds_units(x)) return(x[i])
+`[[.mixology_fit` <- function(x, i, exact = NULL, ...) {
+  if (is.null(exact) && is.character(i) && length(i) == 1 && holds_units(x)) {
+    if (i %in% x$units[[1]] || !i %in% names(unclass(x))) return(x[i])
+  }
   unclass(x)[[i, exact = TRUE]]
 }
 
@@ -154,7 +162,7 @@ vcov.mixology_fit <- function(object, ...) {
 #' @export
 `$.mixology_fit` <- function(x, name) .subset2(x, name)
 
-# A fit of some of the genes is refitted with all of them, as its call says, and cut down again.
+# A fit of some of the genes is a refit of these genes, though its call is that of all.
 #' @export
 update.mixology_fit <- function(object, ..., evaluate = TRUE) {
   if (is.null(object$call)) {
@@ -164,8 +172,22 @@ update.mixology_fit <- function(object, ..., evaluate = TRUE) {
   if (evaluate && length(data) > 0 && !names(data) %in% ...names()) {
     found_data(data[[1]], "update", sprintf("update(fit, %s = )", names(data)), parent.frame())
   }
-  out <- NextMethod()
-  if (evaluate && inherits(out, "mixology_fit")) same_units(out, object) else out
+  call <- NextMethod(evaluate = FALSE)
+  if (!evaluate) return(call)
+  out <- eval(narrowed_call(call, object, parent.frame()), parent.frame())
+  if (!inherits(out, "mixology_fit")) return(out)
+  if (!is.null(out$call)) out$call$control <- call$control
+  same_units(out, object)
+}
+
+# The call with the names of the fit's genes in its settings, where these are not all.
+narrowed_call <- function(call, fit, env) {
+  units <- some_units(fit)
+  if (is.null(units)) return(call)
+  method <- eval(call$method, env) %||% fit$method
+  call$control <- given_control(eval(call$control, env), method, fit$model)
+  call$control$only <- units
+  call
 }
 
 # The units of `fit` out of a new fit of all of them.

@@ -106,9 +106,14 @@ resume_control <- function(fit, iterations, anew = FALSE) {
     control$max_iterations <- if (anew) sweeps_in_all(fit, iterations) else iterations
   }
   if (anew) control$resumed <- NULL
-  if (holds_units(fit) && nrow(fit$units) < fit$data_info$dims[1]) control$only <- fit$units[[1]]
-  if (!is.null(fit$gene)) control$only <- fit$gene
+  control$only <- some_units(fit)
   control
+}
+
+# The names of the units of a fit that holds some or one of those of its data; else NULL.
+some_units <- function(fit) {
+  if (!is.null(fit$gene)) return(fit$gene)
+  if (holds_units(fit) && nrow(fit$units) < fit$data_info$dims[1]) fit$units[[1]]
 }
 
 sweeps_in_all <- function(fit, iterations) {

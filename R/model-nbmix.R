@@ -29,6 +29,10 @@
 #' while genes x cells x components stays below half a million; otherwise use
 #' `predict(fit, newdata = counts, type = "prob")`.
 #'
+#' **Stopped fits.** A fit that met its time limit or an interrupt is returned as it stands. Above
+#' 50,000 cells it has no standard errors, entropy or ICL, for which all cells would have to be
+#' gone through once more: `resume()` it to the end.
+#'
 #' **Priors** of `"vb"` and `"gibbs"` are described in [nbmix_prior()].
 #'
 #' @param x Counts: a vector (one gene), or genes x cells as a matrix, data frame, `dgCMatrix`,

@@ -30,6 +30,7 @@
 //              a climb has then converged only when this is within the parameter tolerance too
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <type_traits>
@@ -47,6 +48,10 @@ constexpr double kFallTolerance = 1e-9;
 
 // A Newton step that lowers the objective is tried again at a quarter of its length, this often.
 constexpr int kNewtonTrials = 3;
+// When all of them did, the next ones begin this much shorter, down to the shortest, which is
+// followed by the whole step; one that rises takes it back. A curved valley needs short steps.
+constexpr double kNewtonReach = 1.0 / 16.0;
+constexpr double kShortestReach = 1.0 / 256.0;
 
 // Where a climb stands beside its State: sweeps behind it, and the engine's own memory. Empty for
 // a new climb; what a stopped climb leaves here makes the next one its exact continuation.
@@ -151,6 +156,7 @@ class Ascent {
   Archive memory() const {
     Archive archive;
     archive.put("position", static_cast<double>(position_));
+    archive.put("reach", reach_);
     archive.put("theta0", theta0_);
     archive.put("theta1", theta1_);
     if constexpr (has_stats_archive<Model>::value) model_.put_stats(archive, stats_);
@@ -159,6 +165,7 @@ class Ascent {
 
   void recall(const Archive& archive) {
     position_ = static_cast<int>(archive.scalar("position"));
+    if (archive.has("reach")) reach_ = archive.scalar("reach");
     theta0_ = archive.vector("theta0");
     theta1_ = archive.vector("theta1");
     if constexpr (has_stats_archive<Model>::value) stats_ = model_.get_stats(archive);
@@ -176,9 +183,10 @@ class Ascent {
     } else if (!options_.accelerate || theta0_.size() == 0) {
       position_ = 0;
     } else if (has_newton<Model>::value && position_ < 2 + kNewtonTrials) {
-      position_ = newton(std::pow(0.25, position_ - 2)) ? 0 : position_ + 1;
+      position_ = newton(reach_ * std::pow(0.25, position_ - 2)) ? 0 : position_ + 1;
     } else {
       position_ = 0;
+      reach_ = reach_ > kShortestReach ? reach_ * kNewtonReach : 1.0;
       extrapolate();
     }
   }
@@ -196,7 +204,9 @@ class Ascent {
   bool newton(double length) {
     if constexpr (has_newton<Model>::value) {
       const VectorXd theta = model_.parameters(state_);
-      return try_point(theta + length * model_.newton_direction(state_, stats_));
+      if (!try_point(theta + length * model_.newton_direction(state_, stats_))) return false;
+      reach_ = std::min(length / kNewtonReach, 1.0);
+      return true;
     }
     return false;
   }
@@ -298,9 +308,10 @@ class Ascent {
   Monitor& monitor_;
   Trace trace_;
   Stats stats_;
-  VectorXd theta0_;   // parameters before the first and
-  VectorXd theta1_;   // before the second sweep of the cycle
-  int position_ = 0;  // what comes next: 0, 1 a plain sweep; 2 Newton; 3 extrapolation
+  VectorXd theta0_;     // parameters before the first and
+  VectorXd theta1_;     // before the second sweep of the cycle
+  int position_ = 0;    // what comes next: 0, 1 a plain sweep; 2 Newton; 3 extrapolation
+  double reach_ = 1.0;  // length of the next Newton step, 1 is its own
   double value_ = 0.0;
   int iteration_ = 0;
   int last_ = 0;

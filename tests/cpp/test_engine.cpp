@@ -367,6 +367,75 @@ TEST_CASE("Gibbs draws have the posterior's moments") {
   REQUIRE((mean - mle.mean).cwiseAbs().maxCoeff() < 0.02);
 }
 
+namespace {
+
+// A hill of one parameter, of which a sweep climbs a thousandth and a Newton step is `overshoot`
+// times too long. Nothing is to be gained by an extrapolation.
+struct SlowHill {
+  struct State {
+    double at = 0.0;
+  };
+  struct Stats {
+    double height = 0.0;
+    Stats& operator+=(const Stats& other) {
+      height += other.height;
+      return *this;
+    }
+  };
+  double overshoot = 1.0;
+
+  Index items() const { return 1; }
+  Index chunk() const { return 1; }
+  Stats update_local(State& state, Range) const { return {-state.at * state.at}; }
+  void update_global(State& state, const Stats&) const { state.at *= 0.999; }
+  double objective(const State&, const Stats& stats) const { return stats.height; }
+  VectorXd parameters(const State& state) const { return VectorXd::Constant(1, state.at); }
+  void set_parameters(State& state, const VectorXd& theta) const { state.at = theta[0]; }
+  VectorXd newton_direction(const State& state, const Stats&) const {
+    return VectorXd::Constant(1, -overshoot * state.at);
+  }
+  double longest_step() const { return 1.0; }
+  Archive save(const State& state) const {
+    Archive archive;
+    archive.put("at", state.at);
+    return archive;
+  }
+  State load(const Archive& archive) const { return {archive.scalar("at")}; }
+};
+
+}  // namespace
+
+TEST_CASE("Newton steps that are too long by far are shortened from cycle to cycle") {
+  for (const double overshoot : {1.0, 50.0, 1e3}) {
+    const SlowHill hill{overshoot};
+    SlowHill::State state{10.0};
+    Executor serial;
+    Monitor monitor;
+    const Trace trace = Ascent<SlowHill>(hill, state, EmOptions(), serial, monitor).run();
+    CHECK(trace.converged());
+    CHECK(trace.iterations() < 100);
+    CHECK(std::abs(state.at) < 1e-2);
+  }
+}
+
+TEST_CASE("a climb that was stopped remembers how far its Newton steps reach") {
+  const SlowHill hill{1e3};
+  for (const int first : {4, 7, 11, 14}) {
+    EmOptions options;
+    options.max_iterations = 20;
+    Executor serial;
+    Monitor monitor;
+    SlowHill::State whole{10.0}, parts{10.0};
+    Ascent<SlowHill>(hill, whole, options, serial, monitor).run();
+    AscentProgress progress;
+    options.max_iterations = first;
+    Ascent<SlowHill>(hill, parts, options, serial, monitor).run(&progress);
+    options.max_iterations = 20 - first;
+    Ascent<SlowHill>(hill, parts, options, serial, monitor).run(&progress);
+    CHECK(parts.at == whole.at);
+  }
+}
+
 TEST_CASE("an exception in a task reaches the caller") {
   Executor serial;
   Monitor quiet;

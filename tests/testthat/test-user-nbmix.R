@@ -121,6 +121,42 @@ test_that("update() and resume() of some of the genes give back these genes", {
   expect_identical(part$estimate, long[["gene_4"]]$estimate)
 })
 
+test_that("update() of some of the genes fits no others", {
+  data <- user_counts(6)
+  x <- data$x
+  file <- tempfile(fileext = ".rds")
+  fit <- nbmix(x, k = 2, seed = 1, control = list(restarts = 3, checkpoint = file))
+  blocks <- function() unname(as.list(readRDS(file)$pieces$blocks))
+  expect_identical(blocks(), list(1L, 6L))
+  one <- update(fit[["gene_3"]], k = 1:2)
+  expect_identical(blocks(), list(3L, 3L))
+  expect_identical(one$call$control, fit$call$control)
+  expect_identical(one$control$restarts, 3L)
+  all <- nbmix(x, k = 1:2, seed = 1, control = list(restarts = 3))
+  expect_identical(one$estimate, all[["gene_3"]]$estimate)
+  expect_identical(update(fit[c("gene_5", "gene_2")])$units$gene, c("gene_5", "gene_2"))
+  expect_identical(blocks(), list(c(2L, 5L), c(2L, 5L)))
+  expect_identical(update(fit[["gene_3"]], method = "vb", control = NULL)$method, "vb")
+})
+
+test_that("a gene is had by its name also where a field of the fit has it", {
+  data <- user_counts(6)
+  rownames(data$x) <- c("call", "estimate", "units", "control", "model", "k")
+  x <- data$x
+  fit <- nbmix(x, k = 1, seed = 1)
+  plain <- nbmix(unname(x), k = 1, seed = 1)
+  for (i in seq_len(nrow(x))) {
+    one <- fit[[rownames(x)[i]]]
+    expect_identical(one$gene, rownames(x)[i])
+    expect_identical(one$estimate, plain[[paste0("gene", i)]]$estimate)
+  }
+  expect_identical(fit$model, "nbmix")
+  expect_identical(stats::getCall(fit), fit$call)
+  expect_identical(glance(update(fit, k = 2))$k, rep(2L, 6))
+  expect_output(print(fit), "6 genes")
+  expect_identical(tidy(fit)[-1], tidy(plain)[-1])
+})
+
 test_that("a gene that could not be fitted still answers", {
   data <- user_counts(4)
   data$x[2, 3] <- -1
