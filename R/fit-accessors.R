@@ -7,6 +7,9 @@
 #' `BIC()`, `nobs()`, `vcov()`, `confint()`, `formula()`, `update()`, `print()`, `summary()`,
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
+#' `update()` of some genes out of many, or of one, `update(fit[["gene"]])`, evaluates the call, and
+#' so fits all genes, and gives back those that it was asked for. It is quicker to fit their rows.
+#'
 #' @param x A fit.
 #' @param ... Further arguments for methods.
 #' @return `objective()`: a data frame `iter, value, seconds`, the log likelihood or bound after

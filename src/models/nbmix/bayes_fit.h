@@ -125,6 +125,7 @@ class VbFitter {
       out.push_back(
           model.init(starts.make(k, late ? Starts::kSpread : i, options_.zero_inflated, rng)));
     }
+    if (late) return out;  // what follows needs ordered cells
     for (int fewer = k - 1; fewer > 0; --fewer) {
       Rng rng(options_.seed, 0, 0, item, 0);
       Mixture start = starts.make(fewer, 0, options_.zero_inflated, rng);
