@@ -45,6 +45,14 @@ matrix_rows <- function(x, first, last) {
     .Call(`_mixology_matrix_rows`, x, first, last)
 }
 
+first_not_count <- function(x) {
+    .Call(`_mixology_first_not_count`, x)
+}
+
+table_of_counts <- function(x) {
+    .Call(`_mixology_table_of_counts`, x)
+}
+
 mmash_fit <- function(input, prior, start, settings, control, monitor, threads) {
     .Call(`_mixology_mmash_fit`, input, prior, start, settings, control, monitor, threads)
 }

@@ -36,7 +36,7 @@ validate_fit <- function(fit) {
     !is.null(fit$control$seed) && is.list(fit$estimate)
   if (!ok) abort(fit$model, "the fit lacks fields that every fit has")
   if (!is.null(fit$responsibilities)) {
-    total <- rowSums(fit$responsibilities)
+    total <- fit$responsibilities %*% rep(1, ncol(fit$responsibilities)) # faster than rowSums()
     if (any(abs(total - 1) > 1e-8)) abort(fit$model, "responsibilities do not sum to one")
   }
   fit

@@ -131,9 +131,9 @@ check_counts <- function(x, fun, arg = "x") {
 
 # The first thing wrong with counts, in words; NULL when nothing is.
 count_fault <- function(x) {
-  bad <- which(is.na(x) | !is.finite(x) | x < 0 | x != round(x) | x > .Machine$integer.max)
-  if (length(bad) == 0) return(NULL)
-  sprintf("%s at position %d", format(x[bad[1]]), bad[1])
+  bad <- first_not_count(x)
+  if (bad == 0) return(NULL)
+  sprintf("%s at position %.0f", format(x[bad]), bad)
 }
 
 # Size factors of the cells: numbers, "total" (column sums over their mean), or the name of a

@@ -162,6 +162,26 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// first_not_count
+double first_not_count(Rcpp::NumericVector x);
+RcppExport SEXP _mixology_first_not_count(SEXP xSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    rcpp_result_gen = Rcpp::wrap(first_not_count(x));
+    return rcpp_result_gen;
+END_RCPP
+}
+// table_of_counts
+Rcpp::List table_of_counts(Rcpp::NumericVector x);
+RcppExport SEXP _mixology_table_of_counts(SEXP xSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    rcpp_result_gen = Rcpp::wrap(table_of_counts(x));
+    return rcpp_result_gen;
+END_RCPP
+}
 // mmash_fit
 Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp::List settings, Rcpp::List control, Rcpp::List monitor, int threads);
 RcppExport SEXP _mixology_mmash_fit(SEXP inputSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
@@ -370,6 +390,8 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_engine_defaults", (DL_FUNC) &_mixology_engine_defaults, 1},
     {"_mixology_sparse_rows", (DL_FUNC) &_mixology_sparse_rows, 5},
     {"_mixology_matrix_rows", (DL_FUNC) &_mixology_matrix_rows, 3},
+    {"_mixology_first_not_count", (DL_FUNC) &_mixology_first_not_count, 1},
+    {"_mixology_table_of_counts", (DL_FUNC) &_mixology_table_of_counts, 1},
     {"_mixology_mmash_fit", (DL_FUNC) &_mixology_mmash_fit, 7},
     {"_mixology_mmash_effect", (DL_FUNC) &_mixology_mmash_effect, 4},
     {"_mixology_mmash_limits", (DL_FUNC) &_mixology_mmash_limits, 5},

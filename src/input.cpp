@@ -1,6 +1,8 @@
 // Rows of a count matrix, gene by gene and without zeros, from the storage that R has.
 #include <Rcpp.h>
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace {
@@ -68,4 +70,40 @@ Rcpp::List sparse_rows(Rcpp::IntegerVector i, Rcpp::IntegerVector p, Rcpp::Numer
 Rcpp::List matrix_rows(SEXP x, int first, int last) {
   if (TYPEOF(x) == INTSXP) return dense_rows(Rcpp::IntegerMatrix(x), first, last);
   return dense_rows(Rcpp::NumericMatrix(x), first, last);
+}
+
+// The first place (from 1) that holds no count, which is a whole number from 0 to 2^31 - 1; 0 when
+// there is none.
+// [[Rcpp::export(rng = false)]]
+double first_not_count(Rcpp::NumericVector x) {
+  for (R_xlen_t i = 0; i < x.size(); ++i) {
+    const bool count = x[i] >= 0.0 && x[i] <= 2147483647.0 && x[i] == std::floor(x[i]);
+    if (!count) return static_cast<double>(i + 1);
+  }
+  return 0.0;
+}
+
+// The distinct counts in increasing order, and how often each occurs.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List table_of_counts(Rcpp::NumericVector x) {
+  constexpr std::size_t kSmall = 1024;
+  std::vector<int> small(kSmall, 0);
+  std::vector<double> large;
+  for (const double value : x) {
+    if (value >= 0.0 && value < static_cast<double>(kSmall))
+      ++small[static_cast<std::size_t>(value)];
+    else
+      large.push_back(value);
+  }
+  std::sort(large.begin(), large.end());
+  std::vector<double> count;
+  std::vector<int> cells;
+  for (std::size_t i = 0; i < kSmall; ++i) {
+    if (small[i] > 0) count.push_back(static_cast<double>(i)), cells.push_back(small[i]);
+  }
+  for (const double value : large) {
+    if (count.empty() || count.back() != value) count.push_back(value), cells.push_back(0);
+    ++cells.back();
+  }
+  return Rcpp::List::create(Rcpp::Named("count") = count, Rcpp::Named("cells") = cells);
 }

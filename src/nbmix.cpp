@@ -10,7 +10,7 @@ Rcpp::List nbmix_em(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericV
                     Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control,
                     Rcpp::List start, double first_gene, Rcpp::List monitor, int threads) {
   RMonitor watch(monitor);  // its clock runs from here
-  const Cells cells = make_cells(size_factors);
+  const Cells cells = make_cells(size_factors, watch);
   NbmixOptions options = nbmix_options(settings, control);
   read_starts(start, first_gene, options);
   const GeneFitter fitter(cells, options);

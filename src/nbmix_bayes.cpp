@@ -43,7 +43,7 @@ Rcpp::List nbmix_vb(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericV
                     Rcpp::List prior, Rcpp::List start, double first_gene, Rcpp::List monitor,
                     int threads) {
   RMonitor watch(monitor);  // its clock runs from here
-  const Cells cells = make_cells(size_factors);
+  const Cells cells = make_cells(size_factors, watch);
   NbmixOptions options = nbmix_options(settings, control);
   read_starts(start, first_gene, options);
   const VbFitter fitter(cells, options, read_prior(prior));
@@ -59,7 +59,7 @@ Rcpp::List nbmix_gibbs(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::Numer
                        Rcpp::List prior, Rcpp::List start, Rcpp::List before, double first_gene,
                        Rcpp::List monitor, int threads) {
   RMonitor watch(monitor);  // its clock runs from here
-  const Cells cells = make_cells(size_factors);
+  const Cells cells = make_cells(size_factors, watch);
   const GeneBlock block{p, i, x};
   NbmixOptions options = nbmix_options(settings, Rcpp::List());
   read_starts(start, first_gene, options);

@@ -12,8 +12,8 @@
 
 namespace mixology {
 
-inline Cells make_cells(const Rcpp::NumericVector& size_factors) {
-  return Cells(std::vector<double>(size_factors.begin(), size_factors.end()));
+inline Cells make_cells(const Rcpp::NumericVector& size_factors, Monitor& monitor) {
+  return Cells(std::vector<double>(size_factors.begin(), size_factors.end()), &monitor);
 }
 
 inline Criterion criterion_of(const std::string& name) {

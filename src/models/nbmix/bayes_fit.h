@@ -116,13 +116,16 @@ class VbFitter {
   // an empty component stays so, and without these the climb would have to empty it first.
   std::vector<NbmixVb::State> initial(const Gene& gene, const NbmixVb& model, std::uint64_t item,
                                       int k, Monitor& monitor) const {
-    const Starts starts(gene);
+    const bool late = monitor.tick(0, 0.0) == Action::stop;
+    const Starts starts(gene, !late);
     std::vector<NbmixVb::State> out;
     for (int i = 0; i < options_.em.restarts; ++i) {
       if (monitor.tick(0, 0.0) == Action::stop && i > 0) return out;
       Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
-      out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
+      out.push_back(
+          model.init(starts.make(k, late ? Starts::kSpread : i, options_.zero_inflated, rng)));
     }
+    if (late) return out;  // what follows needs ordered cells
     for (int fewer = k - 1; fewer > 0; --fewer) {
       Rng rng(options_.seed, 0, 0, item, 0);
       Mixture start = starts.make(fewer, 0, options_.zero_inflated, rng);

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 #include <vector>
 
+#include "core/monitor.h"
 #include "core/types.h"
 #include "models/nbmix/kernels.h"
 #include "models/nbmix/quadrature.h"
@@ -20,13 +22,15 @@ class Cells {
   // At most this many distinct size factors are summed over directly.
   static constexpr Index kFewLevels = 48;
 
-  explicit Cells(std::vector<double> size_factors) : s_(std::move(size_factors)) {
+  // Without a rule, which is right but slower, when the monitor says stop.
+  explicit Cells(std::vector<double> size_factors, Monitor* monitor = nullptr)
+      : s_(std::move(size_factors)) {
     log_s_.resize(s_.size());
     for (std::size_t i = 0; i < s_.size(); ++i) log_s_[i] = std::log(s_[i]);
     sum_s_ = std::accumulate(s_.begin(), s_.end(), 0.0);
     sum_ss_ = std::inner_product(s_.begin(), s_.end(), s_.begin(), 0.0);
     find_levels();
-    if (levels() > kFewLevels) choose_rule();
+    if (levels() > kFewLevels) choose_rule(monitor);
   }
 
   Index size() const { return static_cast<Index>(s_.size()); }
@@ -44,13 +48,17 @@ class Cells {
 
  private:
   void find_levels() {
-    std::vector<Index> order(s_.size());
-    std::iota(order.begin(), order.end(), Index{0});
-    std::sort(order.begin(), order.end(), [&](Index a, Index b) { return s(a) < s(b); });
     level_of_.resize(s_.size());
-    for (const Index cell : order) {
-      if (level_.node.empty() || level_.node.back() != s(cell)) {
-        level_.node.push_back(s(cell));
+    if (std::all_of(s_.begin(), s_.end(), [&](double s) { return s == s_[0]; })) {
+      level_ = {{s_[0]}, {static_cast<double>(s_.size())}};
+      return;
+    }
+    std::vector<std::pair<double, Index>> order(s_.size());
+    for (std::size_t i = 0; i < s_.size(); ++i) order[i] = {s_[i], static_cast<Index>(i)};
+    std::sort(order.begin(), order.end());
+    for (const auto& [s, cell] : order) {
+      if (level_.node.empty() || level_.node.back() != s) {
+        level_.node.push_back(s);
         level_.weight.push_back(0.0);
       }
       level_.weight.back() += 1.0;
@@ -60,12 +68,15 @@ class Cells {
 
   // The smallest rule in log s that agrees with the full sum on functions of the kind that EM
   // sums; none is kept when even the largest does not.
-  void choose_rule() {
+  void choose_rule(Monitor* monitor) {
+    const auto stop = [&] { return monitor != nullptr && monitor->tick(0, 0.0) == Action::stop; };
+    if (stop()) return;
     Rule points = level_;
     for (double& t : points.node) t = std::log(t);
     const ArrayXd full = probe(level_);
     for (const Index nodes : {Index{16}, Index{24}, Index{32}, Index{48}}) {
-      Rule trial = gauss_rule(points, nodes);
+      Rule trial = gauss_rule(points, nodes, stop);
+      if (trial.size() == 0) return;
       for (double& t : trial.node) t = std::exp(t);
       if (((probe(trial) - full) / full).abs().maxCoeff() < 1e-11) {
         rule_ = std::move(trial);

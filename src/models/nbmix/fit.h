@@ -291,12 +291,14 @@ class GeneFitter {
 
   std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,
                                       const Mixture& smaller, int k, Monitor& monitor) const {
-    const Starts starts(gene);
+    const bool late = monitor.tick(0, 0.0) == Action::stop;
+    const Starts starts(gene, !late);
     std::vector<NbmixEm::State> out;
     for (int i = 0; i < options_.em.restarts; ++i) {
       if (monitor.tick(0, 0.0) == Action::stop && i > 0) break;
       Rng rng(options_.seed, 0, 0, item, static_cast<std::uint64_t>(i));
-      out.push_back(model.init(starts.make(k, i, options_.zero_inflated, rng)));
+      out.push_back(
+          model.init(starts.make(k, late ? Starts::kSpread : i, options_.zero_inflated, rng)));
     }
     if (smaller.k() == k - 1 && k > 1 && !monitor.stopped()) {  // so that a larger K is never worse
       Index largest = 0;

@@ -7,6 +7,7 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/types.h"
@@ -62,12 +63,14 @@ inline Rule lanczos_rule(const Rule& points, Index nodes) {
 }  // namespace detail
 
 // Long vectors go through rules of their pieces. Each rule keeps all moments up to 2 m - 1, so the
-// rule of the pieces' rules is the rule of the whole.
-inline Rule gauss_rule(Rule points, Index nodes) {
+// rule of the pieces' rules is the rule of the whole. Empty when `stop` says so between two pieces.
+template <class Stop>
+Rule gauss_rule(Rule points, Index nodes, Stop stop) {
   constexpr Index kPiece = 2048;
   while (points.size() > 2 * kPiece) {
     Rule shorter;
     for (Index begin = 0; begin < points.size(); begin += kPiece) {
+      if (stop()) return {};
       const Index end = std::min(begin + kPiece, points.size());
       Rule piece{{points.node.begin() + begin, points.node.begin() + end},
                  {points.weight.begin() + begin, points.weight.begin() + end}};
@@ -78,6 +81,10 @@ inline Rule gauss_rule(Rule points, Index nodes) {
     points = std::move(shorter);
   }
   return detail::lanczos_rule(points, nodes);
+}
+
+inline Rule gauss_rule(Rule points, Index nodes) {
+  return gauss_rule(std::move(points), nodes, [] { return false; });
 }
 
 }  // namespace mixology

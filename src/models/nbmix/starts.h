@@ -14,17 +14,23 @@ namespace mixology {
 
 class Starts {
  public:
-  explicit Starts(const Gene& gene) : gene_(gene) {
+  // The start that needs no order of the cells.
+  static constexpr int kSpread = 2;
+
+  // Without `order` only kSpread can be made; a fit that is to stop at once needs no other.
+  explicit Starts(const Gene& gene, bool order = true) : gene_(gene) {
+    lumps_.reserve(static_cast<std::size_t>(gene.items()) + 1);
     for (Index i = 0; i < gene.sites(); ++i) {
       const Index end = gene.first_item[static_cast<std::size_t>(i) + 1];
       for (Index j = gene.first_item[static_cast<std::size_t>(i)]; j < end; ++j) {
         add(gene.item_x(j), gene.s[i], gene.item_weight[static_cast<std::size_t>(j)]);
       }
     }
-    std::sort(lumps_.begin(), lumps_.end(), [](const Lump& a, const Lump& b) { return a.y < b.y; });
     Lump zero{0.0, gene.n, 0.0, gene.sum_s, gene.sum_ss, 0.0, 0.0};
     for (const Lump& l : lumps_) zero.n -= l.n, zero.s -= l.s, zero.ss -= l.ss;
-    if (zero.n > 0.5) lumps_.insert(lumps_.begin(), zero);
+    if (zero.n > 0.5) lumps_.push_back(zero);
+    if (!order) return;
+    std::sort(lumps_.begin(), lumps_.end(), [](const Lump& a, const Lump& b) { return a.y < b.y; });
   }
 
   // The first starts are fixed in kind: k-means, an even cut, spread dispersions, cuts in the
@@ -35,7 +41,7 @@ class Starts {
       out = from_groups(k_means(k));
     else if (start == 1)
       out = from_groups(cut(even(k, 1.0)));
-    else if (start == 2)
+    else if (start == kSpread)
       out = spread(k);
     else if (start == 3)
       out = from_groups(cut(even(k, 0.2)));
