@@ -46,7 +46,7 @@ cwm_default_cluster <- function(design) {
   used <- if (length(factors) > 0) rowSums(factors) > 0 else logical(length(variables))
   env <- environment(design$formula)
   wanted <- lapply(variables[used], function(v) {
-    column <- design$frame[[deparse1(v)]]
+    column <- design$frame[[name_of(v)]]
     if (!is.matrix(column)) return(if (is.numeric(column)) list(v))
     if (is.symbol(v)) return(list(v))
     names <- setdiff(all.vars(v), design$parameters)
@@ -62,7 +62,7 @@ cwm_check_response_alone <- function(formula, terms, what) {
   if (length(formula) < 3) return(invisible())
   response <- formula[[2]]
   parts <- if (is.call(response)) as.list(response)[-1] else list()
-  taken <- intersect(attr(terms, "term.labels"), vapply(c(response, parts), deparse1, ""))
+  taken <- intersect(attr(terms, "term.labels"), vapply(c(response, parts), name_of, ""))
   if (length(taken) == 0) return(invisible())
   abort_arg("cwm", what, "without the response among the covariates", sprintf("'%s'", taken[1]),
             "leaving it out")
@@ -75,7 +75,7 @@ cwm_cluster_design <- function(cluster, data, formula) {
   }
   response <- if (length(formula) == 3) all.vars(formula[[2]])
   cluster <- expand_dot(cluster, data[setdiff(names(data), response)])
-  cluster <- stats::update(cluster, ~ . + 0)
+  cluster[[2]] <- call("+", cluster[[2]], 0) # no intercept
   cwm_check_response_alone(formula, stats::terms(cluster), "cluster")
   if (length(all.vars(cluster)) == 0) {
     rows <- if (is.null(data)) NULL else nrow(data)
@@ -113,14 +113,14 @@ cwm_response <- function(design) {
     abort_arg("cwm", "formula", "with a numeric response", describe_value(y))
   }
   if (is.matrix(y)) return(cwm_name_responses(y, design$formula[[2]]))
-  matrix(y, ncol = 1, dimnames = list(names(y), deparse1(design$formula[[2]])))
+  matrix(y, ncol = 1, dimnames = list(names(y), name_of(design$formula[[2]])))
 }
 
 # Columns of cbind() without a name get their text.
 cwm_name_responses <- function(y, left) {
   names <- colnames(y) %||% character(ncol(y))
   parts <- if (is.call(left) && identical(left[[1]], quote(cbind))) as.list(left)[-1]
-  text <- if (length(parts) == ncol(y)) vapply(parts, deparse1, "") else
+  text <- if (length(parts) == ncol(y)) vapply(parts, name_of, "") else
     paste0("y", seq_len(ncol(y)))
   colnames(y) <- ifelse(nzchar(names), names, text)
   y
@@ -183,7 +183,10 @@ cwm_check_input <- function(x, w, y, na_x) {
   cwm_check_finite(list(x, w, y), rows)
   link <- cwm_link(x, w)
   cwm_check_missing(x, w, link, na_x, rows)
-  cwm_check_columns(x, w, y)
+  cwm_check_columns(x)
+  cwm_check_columns(y)
+  cwm_check_responses(y)
+  if (ncol(w) > 0) cwm_check_rank(if (anyNA(w)) w[rowSums(is.na(w)) == 0, , drop = FALSE] else w)
   list(x = x, w = w, y = y, link = link, rows = rows)
 }
 
@@ -202,12 +205,6 @@ cwm_plain <- function(a) {
   a
 }
 
-# range() in a third of its time; (Inf, -Inf) where nothing is observed.
-cwm_range <- function(v) {
-  if (anyNA(v)) v <- v[!is.na(v)]
-  if (length(v) == 0) c(Inf, -Inf) else c(min(v), max(v))
-}
-
 cwm_name_rows <- function(bad, rows) {
   shown <- utils::head(bad, 5)
   label <- if (is.null(rows)) shown else rows[shown]
@@ -217,7 +214,7 @@ plural_rows <- function(n) if (n == 1) "row" else sprintf("%d rows:", n)
 
 cwm_check_finite <- function(matrices, rows) {
   for (a in matrices) {
-    if (length(a) == 0 || !any(is.infinite(cwm_range(a)))) next
+    if (all(is.finite(cwm_ranges(a)))) next
     bad <- which(rowSums(is.infinite(a)) > 0)
     if (length(bad) > 0 && !all(is.na(a))) {
       column <- colnames(a)[which(is.infinite(a[bad[1], ]))[1]]
@@ -255,22 +252,18 @@ cwm_check_missing <- function(x, w, link, na_x, rows) {
   }
 }
 
-cwm_check_columns <- function(x, w, y) {
-  for (what in list(x, y)) {
-    for (j in seq_len(ncol(what))) {
-      seen <- cwm_range(what[, j])
-      if (is.infinite(seen[1])) {
-        abort_arg("cwm", "data", "observed somewhere in every column",
-                  sprintf("only NA in '%s'", colnames(what)[j]))
-      }
-      if (nrow(what) > 1 && seen[2] - seen[1] <= 1e-13 * max(abs(seen))) {
-        abort_arg("cwm", "data", "varying in every clustering covariate and response",
-                  sprintf("the constant column '%s'", colnames(what)[j]), "leaving it out")
-      }
-    }
+cwm_check_columns <- function(a) {
+  seen <- cwm_ranges(a)
+  empty <- which(is.infinite(seen[1, ]))
+  if (length(empty) > 0) {
+    abort_arg("cwm", "data", "observed somewhere in every column",
+              sprintf("only NA in '%s'", colnames(a)[empty[1]]))
   }
-  cwm_check_responses(y)
-  if (ncol(w) > 0) cwm_check_rank(if (anyNA(w)) w[rowSums(is.na(w)) == 0, , drop = FALSE] else w)
+  constant <- which(seen[2, ] - seen[1, ] <= 1e-13 * pmax(abs(seen[1, ]), abs(seen[2, ])))
+  if (nrow(a) > 1 && length(constant) > 0) {
+    abort_arg("cwm", "data", "varying in every clustering covariate and response",
+              sprintf("the constant column '%s'", colnames(a)[constant[1]]), "leaving it out")
+  }
 }
 
 cwm_check_responses <- function(y) {
@@ -295,20 +288,8 @@ cwm_compact <- function(a, block = 50000L) {
   out
 }
 
-# Are the columns independent beyond doubt? By their cross-products (about the means if `centred`),
-# which take a tenth of the time of the decomposition that decides where this says no.
-cwm_clearly_independent <- function(a, centred = FALSE) {
-  cross <- crossprod(a)
-  length <- diag(cross)
-  if (centred) cross <- cross - nrow(a) * tcrossprod(colMeans(a))
-  left <- diag(cross)
-  if (!all(is.finite(cross)) || any(left <= 1e-6 * length)) return(FALSE)
-  root <- tryCatch(chol(cross / sqrt(outer(left, left))), error = function(e) NULL)
-  !is.null(root) && all(diag(root)^2 > 1e-8)
-}
-
 cwm_check_rank <- function(w) {
-  if (nrow(w) > ncol(w) && cwm_clearly_independent(w)) return(invisible())
+  if (nrow(w) > ncol(w) && cwm_clearly_independent(w, FALSE)) return(invisible())
   few <- nrow(w) < ncol(w)
   w <- cwm_compact(w)
   q <- qr(w)

@@ -111,7 +111,11 @@ vcov.cwm <- function(object, ...) {
     draws <- flat_draws(object$posterior$draws)
     return(stats::cov(draws[, seq_len(nrow(cwm_terms(object$estimate))), drop = FALSE]))
   }
-  if (object$method != "vb") return(NextMethod())
+  if (object$method == "em") {
+    out <- NextMethod()
+    dimnames(out) <- rep(list(parameter_names(cwm_terms(object$estimate))), 2)
+    return(out)
+  }
   stats::cov(with_seed(object$control$seed, posterior_sample(object, 2000)))
 }
 
@@ -292,9 +296,7 @@ cwm_predict_typed <- function(object, input, type, settings) {
       colnames(out) <- responses
       cwm_drop(out)
     },
-    interval = cwm_intervals(run("response"), run("quantile", c(0.5 - settings$level / 2,
-                                                                0.5 + settings$level / 2)),
-                             responses),
+    interval = cwm_intervals(run("interval", 0.5 + c(-0.5, 0.5) * settings$level), responses),
     density = {
       out <- stats::setNames(run("density")[, if (m > 0) 1 else 2], input$rows)
       out[input$dark] <- NA # no response of the row is there to have a density
@@ -321,10 +323,12 @@ cwm_which_max <- function(prob) {
   out
 }
 
-cwm_intervals <- function(mean, quantiles, responses) {
+# From means, then two quantiles per response.
+cwm_intervals <- function(values, responses) {
+  m <- length(responses)
   one <- function(j) {
-    out <- cbind(fit = mean[, j], lwr = quantiles[, 2 * j - 1], upr = quantiles[, 2 * j])
-    rownames(out) <- rownames(mean) %||% seq_len(nrow(mean))
+    out <- values[, c(j, m + 2 * j - 1, m + 2 * j), drop = FALSE]
+    dimnames(out) <- list(rownames(values) %||% seq_len(nrow(values)), c("fit", "lwr", "upr"))
     out
   }
   if (length(responses) == 1) return(one(1))

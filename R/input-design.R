@@ -65,6 +65,9 @@ design_matrix <- function(design, newdata, fun) {
   stats::model.matrix(terms, frame, contrasts.arg = design$contrasts)
 }
 
+# The name that a model frame gives a variable.
+name_of <- function(v) if (is.symbol(v)) as.character(v) else deparse1(v)
+
 check_variables <- function(formula, data, fun, env, arg = "data", parameters = NULL) {
   wanted <- setdiff(all.vars(formula), c(".", parameters))
   known <- vapply(wanted, function(name) {

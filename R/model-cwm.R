@@ -230,8 +230,10 @@ cwm_key <- function(input, spec) {
 # Every pair of k and covariance; the smallest BIC among the sound ones is kept, for variational
 # fits the largest bound.
 cwm_choose <- function(input, spec, call) {
+  if (length(spec$k) == 1 && length(spec$covariance) == 1) {
+    return(cwm_one(input, spec, call, spec$k, spec$covariance))
+  }
   grid <- expand.grid(k = spec$k, covariance = spec$covariance, stringsAsFactors = FALSE)
-  if (nrow(grid) == 1) return(cwm_one(input, spec, call, grid$k, grid$covariance))
   quick <- spec
   quick$std_errors <- FALSE
   one <- function(i) cwm_one(input, quick, call, grid$k[i], grid$covariance[i])
@@ -244,7 +246,7 @@ cwm_choose <- function(input, spec, call) {
   best <- order(table$degenerate, table$BIC %||% -table$objective)[1]
   table$selected <- seq_len(nrow(grid)) == best
   fit <- fits[[best]]
-  if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
+  if (spec$method == "em" && spec$std_errors) fit <- cwm_add_covariance(fit, input, spec)
   fit$candidates <- table
   fit
 }
@@ -286,9 +288,7 @@ cwm_one <- function(input, spec, call, k, covariance) {
   spec$prior <- cwm_resolve_prior(spec$prior, spec$method, k, input)
   run <- switch(spec$method, em = cwm_run_em, vb = cwm_run_vb, gibbs = cwm_run_gibbs)
   raw <- run(input, spec, k, covariance)
-  fit <- cwm_new(raw, input, spec, call, k, covariance)
-  if (spec$method == "em" && spec$std_errors) fit <- cwm_add_information(fit, input, spec)
-  fit
+  cwm_new(raw, input, spec, call, k, covariance)
 }
 
 cwm_core_input <- function(input, spec, covariance) {
@@ -301,10 +301,27 @@ cwm_core_input <- function(input, spec, covariance) {
 cwm_run_em <- function(input, spec, k, covariance) {
   monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
   raw <- cwm_fit_em(cwm_core_input(input, spec, covariance), k, spec$noise == "equal",
-                    spec$control, spec$seed, spec$threads, monitor)
+                    spec$control, spec$seed, spec$threads, spec$std_errors, monitor)
   raw$log_lik <- sum(raw$membership$log_density)
   raw$df <- cwm_df(k, ncol(input$x), ncol(input$w), ncol(input$y), covariance, spec$noise)
   raw
+}
+
+# Standard errors of a candidate that was chosen.
+cwm_add_covariance <- function(fit, input, spec) {
+  core <- cwm_core_input(input, spec, fit$covariance)
+  core$state <- fit$state$state
+  raw <- cwm_covariance(core, fit$k, spec$noise == "equal", spec$threads)
+  fit$vcov <- cwm_order_covariance(raw, fit$order)
+  fit
+}
+
+# From the engine's order of components to the user's.
+cwm_order_covariance <- function(a, order) {
+  if (is.null(a)) return(NULL)
+  size <- nrow(a) %/% length(order)
+  at <- rep(size * (order - 1), each = size) + seq_len(size)
+  a[at, at, drop = FALSE]
 }
 
 # Free parameters.
@@ -338,12 +355,13 @@ cwm_new <- function(raw, input, spec, call, k, covariance) {
     candidates_k = k, std_errors = spec$std_errors,
     state = raw$gibbs_state %||%
       list(state = raw$state, memory = raw$memory, iteration = trace$iterations))
+  fit$vcov <- cwm_order_covariance(raw$covariance, order)
   fit$similarity <- raw$similarity
   if (spec$method == "gibbs") fit$posterior <- list(draws = cwm_bind_draws(raw, estimate))
   if (spec$method == "vb") fit$bound <- raw$bound
   fit$icl <- if (!is.null(fit$log_lik)) cwm_icl(fit)
   fit$mixture <- raw$mixture %||% cwm_plug_in(estimate)
-  cwm_add_fitted(fit, input, spec)
+  cwm_add_fitted(fit, raw$fitted, input, spec)
 }
 
 cwm_join_traces <- function(spec, trace) {
@@ -396,37 +414,16 @@ cwm_unstack <- function(a, order, rows, columns) {
   out
 }
 
-cwm_add_fitted <- function(fit, input, spec) {
+# E(y | x) of the training rows, which the engine gives where it can.
+cwm_add_fitted <- function(fit, fitted, input, spec) {
   if (ncol(input$y) == 0) return(fit)
-  fitted <- cwm_fitted_rows(fit, input, spec)
+  fitted <- fitted %||%
+    cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads)
   dimnames(fitted) <- list(input$rows, colnames(input$y))
   fit$fitted_values <- fitted
   fit$residual_values <- input$y - fitted
   dimnames(fit$residual_values) <- dimnames(fitted)
   fit
-}
-
-# E(y | x) of the training rows. Gaussian components and complete covariates: by columns, which is
-# what large data need; else row by row.
-cwm_fitted_rows <- function(fit, input, spec) {
-  if (fit$method != "em" || anyNA(input$x)) {
-    return(cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads))
-  }
-  gate <- cwm_gate(fit, input, spec)
-  parts <- lapply(seq_len(fit$k), function(k) {
-    gate[, k] * (input$w %*% fit$estimate$coefficients[[k]])
-  })
-  Reduce(`+`, parts)
-}
-
-# p(k | x) at the training rows.
-cwm_gate <- function(fit, input, spec) {
-  none <- matrix(0, nrow(input$x), 0)
-  values <- cwm_core_values(fit$estimate)
-  values$coef <- matrix(0, 0, 0)
-  values$noise <- matrix(0, 0, 0)
-  core <- list(x = input$x, w = none, y = none, link = matrix(0, 0, ncol(input$x)), family = "VVV")
-  cwm_memberships(core, fit$k, values, spec$threads)$responsibility
 }
 
 cwm_warn_degenerate <- function(fit) {

@@ -12,8 +12,8 @@ Rcpp::Rostream<false>& Rcpp::Rcerr = Rcpp::Rcpp_cerr_get();
 #endif
 
 // cwm_fit_em
-Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List control, double seed, int threads, Rcpp::List settings);
-RcppExport SEXP _mixology_cwm_fit_em(SEXP inputSEXP, SEXP kSEXP, SEXP equal_noiseSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP settingsSEXP) {
+Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List control, double seed, int threads, bool std_errors, Rcpp::List settings);
+RcppExport SEXP _mixology_cwm_fit_em(SEXP inputSEXP, SEXP kSEXP, SEXP equal_noiseSEXP, SEXP controlSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP std_errorsSEXP, SEXP settingsSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
     Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
@@ -22,31 +22,43 @@ BEGIN_RCPP
     Rcpp::traits::input_parameter< Rcpp::List >::type control(controlSEXP);
     Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
     Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< bool >::type std_errors(std_errorsSEXP);
     Rcpp::traits::input_parameter< Rcpp::List >::type settings(settingsSEXP);
-    rcpp_result_gen = Rcpp::wrap(cwm_fit_em(input, k, equal_noise, control, seed, threads, settings));
+    rcpp_result_gen = Rcpp::wrap(cwm_fit_em(input, k, equal_noise, control, seed, threads, std_errors, settings));
     return rcpp_result_gen;
 END_RCPP
 }
-// cwm_information
-Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int threads);
-RcppExport SEXP _mixology_cwm_information(SEXP inputSEXP, SEXP kSEXP, SEXP equal_noiseSEXP, SEXP threadsSEXP) {
+// cwm_covariance
+Rcpp::RObject cwm_covariance(Rcpp::List input, int k, bool equal_noise, int threads);
+RcppExport SEXP _mixology_cwm_covariance(SEXP inputSEXP, SEXP kSEXP, SEXP equal_noiseSEXP, SEXP threadsSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
     Rcpp::traits::input_parameter< Rcpp::List >::type input(inputSEXP);
     Rcpp::traits::input_parameter< int >::type k(kSEXP);
     Rcpp::traits::input_parameter< bool >::type equal_noise(equal_noiseSEXP);
     Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
-    rcpp_result_gen = Rcpp::wrap(cwm_information(input, k, equal_noise, threads));
+    rcpp_result_gen = Rcpp::wrap(cwm_covariance(input, k, equal_noise, threads));
     return rcpp_result_gen;
 END_RCPP
 }
-// cwm_invert
-Rcpp::NumericMatrix cwm_invert(Rcpp::NumericMatrix a);
-RcppExport SEXP _mixology_cwm_invert(SEXP aSEXP) {
+// cwm_ranges
+Rcpp::NumericMatrix cwm_ranges(Rcpp::NumericMatrix a);
+RcppExport SEXP _mixology_cwm_ranges(SEXP aSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
     Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type a(aSEXP);
-    rcpp_result_gen = Rcpp::wrap(cwm_invert(a));
+    rcpp_result_gen = Rcpp::wrap(cwm_ranges(a));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_clearly_independent
+bool cwm_clearly_independent(Rcpp::NumericMatrix a, bool centred);
+RcppExport SEXP _mixology_cwm_clearly_independent(SEXP aSEXP, SEXP centredSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type a(aSEXP);
+    Rcpp::traits::input_parameter< bool >::type centred(centredSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_clearly_independent(a, centred));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -379,9 +391,10 @@ END_RCPP
 }
 
 static const R_CallMethodDef CallEntries[] = {
-    {"_mixology_cwm_fit_em", (DL_FUNC) &_mixology_cwm_fit_em, 7},
-    {"_mixology_cwm_information", (DL_FUNC) &_mixology_cwm_information, 4},
-    {"_mixology_cwm_invert", (DL_FUNC) &_mixology_cwm_invert, 1},
+    {"_mixology_cwm_fit_em", (DL_FUNC) &_mixology_cwm_fit_em, 8},
+    {"_mixology_cwm_covariance", (DL_FUNC) &_mixology_cwm_covariance, 4},
+    {"_mixology_cwm_ranges", (DL_FUNC) &_mixology_cwm_ranges, 1},
+    {"_mixology_cwm_clearly_independent", (DL_FUNC) &_mixology_cwm_clearly_independent, 2},
     {"_mixology_cwm_fit_vb", (DL_FUNC) &_mixology_cwm_fit_vb, 6},
     {"_mixology_cwm_pivot", (DL_FUNC) &_mixology_cwm_pivot, 5},
     {"_mixology_cwm_fit_gibbs", (DL_FUNC) &_mixology_cwm_fit_gibbs, 7},

@@ -1,13 +1,38 @@
 // R entry points that fit cwm: unpack, call, pack.
 #include "engine/em.h"
 #include "engine/multistart.h"
+#include "models/cwm/columns.h"
 #include "rglue/cwm.h"
 
 using namespace mixology;
 
+namespace {
+
+// Of the estimates, in the engine's order of components; NA for what is held. NULL where it is not
+// wanted or does not exist.
+Rcpp::RObject covariance_of(const cwm::Em& model, const cwm::Em::State& state,
+                            const MatrixXd& responsibility, bool wanted, Executor& executor) {
+  if (!wanted) return R_NilValue;
+  Rcpp::NumericMatrix out =
+      cwm::to_matrix(cwm::estimate_covariance(model, state, responsibility, executor));
+  for (double& value : out) {
+    if (std::isnan(value)) value = NA_REAL;
+  }
+  return out.size() > 0 ? Rcpp::RObject(out) : Rcpp::RObject(R_NilValue);
+}
+
+// E(y | x); NULL where covariates are missing.
+Rcpp::RObject fitted_rows(const cwm::Data& data, const std::vector<cwm::Kernel>& kernels,
+                          Executor& executor) {
+  if (!data.complete_x()) return R_NilValue;
+  return cwm::to_matrix(cwm::fitted_values(data, kernels, executor));
+}
+
+}  // namespace
+
 // [[Rcpp::export(rng = false)]]
 Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List control, double seed,
-                      int threads, Rcpp::List settings) {
+                      int threads, bool std_errors, Rcpp::List settings) {
   const cwm::Data data = cwm::read_data(input);
   const cwm::Em model(data, k, cwm::family_from(Rcpp::as<std::string>(input["family"])),
                       equal_noise);
@@ -32,19 +57,24 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
     trace = climb_from_starts(model, states, options, executor, monitor, report, progress);
   }
   const cwm::Em::State& state = states[static_cast<std::size_t>(report.chosen)];
+  cwm::Membership found = cwm::sorted_membership(data, state.kernel, executor);
+  const Rcpp::RObject covariance =
+      covariance_of(model, state, found.responsibility, std_errors, executor);
   return Rcpp::List::create(
       Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
       Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
-      Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)),
+      Rcpp::Named("covariance") = covariance,
+      Rcpp::Named("fitted") = fitted_rows(data, state.kernel, executor),
+      Rcpp::Named("membership") = cwm::to_list(cwm::in_user_order(data, std::move(found))),
       Rcpp::Named("degenerate") = Rcpp::wrap(model.degenerate_components(state)),
       Rcpp::Named("deficient") = Rcpp::wrap(state.deficient),
       Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)));
 }
 
-// The observed information in the engine's coordinates and order, and how they map to the user's.
+// The covariance of the estimates of a fit that was made without it.
 // [[Rcpp::export(rng = false)]]
-Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int threads) {
+Rcpp::RObject cwm_covariance(Rcpp::List input, int k, bool equal_noise, int threads) {
   const cwm::Data data = cwm::read_data(input);
   const cwm::Em model(data, k, cwm::family_from(Rcpp::as<std::string>(input["family"])),
                       equal_noise);
@@ -52,17 +82,16 @@ Rcpp::List cwm_information(Rcpp::List input, int k, bool equal_noise, int thread
   const cwm::Em::State state = model.load(to_archive(saved));
   TbbExecutor executor(threads);
   const cwm::Membership found = cwm::sorted_membership(data, state.kernel, executor);
-  const cwm::Information information(model, state, found.responsibility);
-  return Rcpp::List::create(Rcpp::Named("matrix") = cwm::to_matrix(information.matrix(executor)),
-                            Rcpp::Named("to_user") = cwm::to_matrix(information.to_user()),
-                            Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)),
-                            Rcpp::Named("deficient") = Rcpp::wrap(state.deficient));
+  return covariance_of(model, state, found.responsibility, true, executor);
 }
 
-// The inverse of a positive definite matrix; 0 x 0 for one that is not.
+// 2 x columns: the least and the greatest value of each, NA left out.
 // [[Rcpp::export(rng = false)]]
-Rcpp::NumericMatrix cwm_invert(Rcpp::NumericMatrix a) {
-  const Eigen::LLT<MatrixXd> llt(cwm::as_map(a));
-  if (llt.info() != Eigen::Success) return Rcpp::NumericMatrix(0, 0);
-  return cwm::to_matrix(llt.solve(MatrixXd::Identity(a.nrow(), a.nrow())));
+Rcpp::NumericMatrix cwm_ranges(Rcpp::NumericMatrix a) {
+  return cwm::to_matrix(cwm::column_ranges(cwm::as_map(a)));
+}
+
+// [[Rcpp::export(rng = false)]]
+bool cwm_clearly_independent(Rcpp::NumericMatrix a, bool centred) {
+  return cwm::clearly_independent(cwm::as_map(a), centred);
 }

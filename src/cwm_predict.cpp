@@ -20,7 +20,8 @@ double degrees(const Rcpp::List& list, const char* name, int k) {
 MatrixXd lower_factor(const MatrixXd& a) { return a.llt().matrixL(); }
 
 // `list`: weight, cluster, mean, covariance, coef, noise, and for Student components
-// covariance_df, noise_df, leverage (and `independent`, for x by a product of them). Matrices side by side, one block of columns per component.
+// covariance_df, noise_df, leverage (and `independent`, for x by a product of them). Matrices side
+// by side, one block of columns per component.
 cwm::Predictive read_predictive(const Rcpp::List& list) {
   const Rcpp::NumericVector weight = list["weight"];
   const Rcpp::IntegerVector cluster = list["cluster"];
@@ -50,20 +51,22 @@ int answer_width(const std::string& type, int clusters, int m, int draws, int le
   if (type == "response") return m;
   if (type == "prob") return clusters;
   if (type == "density") return 2;
-  if (type == "quantile") return m * levels;
+  if (type == "interval") return m * (1 + levels);
   return m * draws;
 }
 
 }  // namespace
 
 // type: "response" (n x M), "prob" (n x K; uses what is seen of y), "density" (log p(y | x) and
-// log p(x, y)), "quantile" (n x (levels M), levels first) or "draws" (n x (M draws)).
+// log p(x, y)), "interval" (n x (M + levels M): means, then quantiles, levels first) or "draws"
+// (n x (M draws)).
 // [[Rcpp::export(rng = false)]]
 Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
                                      Rcpp::NumericMatrix w, Rcpp::NumericMatrix y, std::string type,
                                      Rcpp::NumericVector levels, int draws, double seed,
                                      int threads) {
-  const cwm::Predictive predictive = read_predictive(mixture);
+  cwm::Predictive predictive = read_predictive(mixture);
+  if (type == "interval") predictive.make_tails();
   const auto xs = cwm::as_map(x), ws = cwm::as_map(w), ys = cwm::as_map(y);
   const int m = Rcpp::as<Rcpp::NumericMatrix>(mixture["noise"]).nrow();
   const std::vector<double> p(levels.begin(), levels.end());
@@ -89,11 +92,12 @@ Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
     const VectorXd probability = cwm::Predictive::probabilities(gate);
     if (type == "response") {
       answer.row(i) = predictive.mean(probability, wi);
-    } else if (type == "quantile") {
+    } else if (type == "interval") {
+      answer.row(i).head(m) = predictive.mean(probability, wi);
       for (int j = 0; j < m; ++j) {
         const cwm::Univariate mixture_of_row = predictive.response(probability, wi, j);
         for (std::size_t l = 0; l < p.size(); ++l) {
-          answer(i, j * static_cast<Index>(p.size()) + static_cast<Index>(l)) =
+          answer(i, m + j * static_cast<Index>(p.size()) + static_cast<Index>(l)) =
               mixture_of_row.quantile(p[l], standard[l]);
         }
       }

@@ -16,14 +16,16 @@
 //   cwm/floor.h       components that fit their rows exactly
 //   cwm/kernel.h      a component as a quadratic form          cwm/local.h        E step
 //   cwm/starts.h      starting partitions                      cwm/em.h           EM
-//   cwm/report.h      estimates in the user's units            cwm/information.h  standard errors
+//   cwm/report.h      estimates in the user's units            cwm/information.h  observed information
+//   cwm/standard_errors.h  covariance of the estimates
 //   cwm/prior.h       conjugate prior and posterior            cwm/vb.h, cwm/gibbs.h
-//   cwm/predict.h     p(y | x), its quantiles                  cwm/assignment.h   relabelling
+//   cwm/predict.h     p(y | x), its quantiles                  cwm/tail.h         their tails
+//   cwm/assignment.h  relabelling                              cwm/columns.h      checks of columns
 #pragma once
 
 #include "models/cwm/em.h"
 #include "models/cwm/gibbs.h"
-#include "models/cwm/information.h"
 #include "models/cwm/report.h"
+#include "models/cwm/standard_errors.h"
 #include "models/cwm/starts.h"
 #include "models/cwm/vb.h"

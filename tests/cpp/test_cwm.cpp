@@ -9,6 +9,7 @@
 
 #include "engine/em.h"
 #include "engine/multistart.h"
+#include "models/cwm/predict.h"
 
 using namespace mixology;
 using namespace mixology::cwm;
@@ -256,4 +257,42 @@ TEST_CASE("sticks prefer decreasing sizes at a small concentration, a large last
   CHECK(log_stick_evidence(prior, down) > log_stick_evidence(prior, up));
   prior.concentration = 100.0;
   CHECK(log_stick_evidence(prior, down) < log_stick_evidence(prior, up));
+}
+
+TEST_CASE("cwm: tabulated tails are the exact ones") {
+  for (const double df : {1.0, 2.5, 7.0, 200.0, HUGE_VAL}) {
+    const Tail tail(df);
+    const double peak = cwm::detail::log_peak(df);
+    for (double z = -14.0; z <= 14.0; z += 0.0137) {
+      const std::pair<double, double> here = tail.at(z);
+      REQUIRE(std::abs(here.first - cwm::detail::cdf(z, df)) < 1e-11);
+      REQUIRE(std::abs(here.second - cwm::detail::pdf(z, df, peak)) < 1e-8);
+      if (z < -1.0)
+        REQUIRE(here.first == Approx(cwm::detail::cdf(z, df)).epsilon(1e-9).margin(1e-30));
+    }
+  }
+}
+
+TEST_CASE("cwm: a mixture's quantiles are roots of its distribution function") {
+  std::vector<PredictiveComponent> components(2);
+  for (std::size_t c = 0; c < 2; ++c) {
+    PredictiveComponent& k = components[c];
+    k.log_weight = std::log(0.5);
+    k.cluster = static_cast<int>(c);
+    k.mean = VectorXd::Zero(1);
+    k.spread = MatrixXd::Identity(1, 1);
+    k.coef = MatrixXd::Constant(1, 1, c == 0 ? -2.0 : 3.0);
+    k.noise = MatrixXd::Constant(1, 1, c == 0 ? 0.5 : 2.0);
+    k.noise_df = c == 0 ? 4.0 : HUGE_VAL;
+  }
+  Predictive predictive(components, 2);
+  predictive.make_tails();
+  const VectorXd one = VectorXd::Ones(1), half = VectorXd::Constant(2, 0.5);
+  const Univariate y = predictive.response(half, one, 0);
+  for (const double p : {1e-6, 0.025, 0.4, 0.5, 0.9, 0.999}) {
+    const double at = y.quantile(p, predictive.standard_quantiles(p));
+    const double cdf = 0.5 * cwm::detail::cdf((at + 2.0) / 0.5, 4.0) +
+                       0.5 * cwm::detail::cdf((at - 3.0) / 2.0, HUGE_VAL);
+    REQUIRE(cdf == Approx(p).epsilon(1e-9));
+  }
 }

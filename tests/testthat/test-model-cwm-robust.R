@@ -264,27 +264,6 @@ test_that("another cluster never lowers the log likelihood", {
   }
 })
 
-test_that("standard errors are those of dense algebra", {
-  d <- forum_rows()
-  d$y2 <- d$y + d$x1 * sin(seq_len(200))
-  f <- cwm(cbind(y, y2) ~ x1 + x2, d, k = 3, covariance = "EEE", noise = "equal", seed = 1)
-  p <- nrow(tidy(f))
-  dense <- function(map, rows) {
-    out <- matrix(0, rows, max(map$column))
-    out[cbind(map$row, map$column)] <- map$value
-    out
-  }
-  raw <- list(to_user = diag(seq_len(p / 3)), deficient = logical(3), at_floor = logical(3))
-  free <- cwm_free_directions(f, raw, "equal")
-  map <- cwm_user_map(raw$to_user, f)
-  a <- crossprod(matrix(sin(seq_len(p^2)), p))
-  expect_equal(cwm_times_map(a, free), a %*% dense(free, p))
-  expect_equal(cwm_apply_map(a, map, p), dense(map, p) %*% a)
-  expect_equal(cwm_invert(a + diag(p)), solve(a + diag(p)))
-  expect_identical(dim(cwm_invert(-diag(2))), c(0L, 0L))
-  expect_identical(max(free$column), as.integer(f$df))
-})
-
 test_that("slips are named", {
   d <- forum_rows()
   expect_error(cwm(y ~ x1, d, k = 2, subset = x1 > 0), "unknown argument 'subset'")

@@ -149,32 +149,47 @@ test_that("one cluster is lm() and the sample moments", {
   expect_equal(se, unname(sqrt(diag(vcov(line)) * 97 / 100)), tolerance = 1e-5)
 })
 
+# Columns: how the rows of tidy() move together where k = 2.
+free_moves <- function(table, family, noise) {
+  spread <- table$part == "covariance"
+  tied <- (spread & startsWith(family, "E")) | (table$part == "noise" & noise == "equal")
+  key <- paste(table$part, ifelse(tied, "", table$component),
+               ifelse(spread & endsWith(family, "II"), "", table$term))
+  key[spread & endsWith(family, "I") & grepl(":", table$term)] <- "held"
+  key[table$part == "weight"] <- "weight"
+  map <- outer(key, setdiff(key, "held"), `==`) * 1
+  map[table$part == "weight" & table$component == 2, ] <- -map[table$part == "weight", ][1, ]
+  map
+}
+
 test_that("standard errors are those of the numerical Hessian", {
   skip_if_not_installed("numDeriv")
   d <- forum(5, 300)$data
-  fit <- cwm(y ~ x1, d, cluster = ~ x1 + x2, k = 2, seed = 1,
-             control = em_control(tolerance = 1e-14))
   x <- as.matrix(d[c("x1", "x2")])
-  table <- tidy(fit)
-  by <- function(v, name, k) v[table$part == name & table$component == k]
   full <- function(v) matrix(v[c(1, 2, 2, 3)], 2)
-  log_lik <- function(v) {
-    theta <- list(weights = c(by(v, "weight", 1), 1 - by(v, "weight", 1)),
-                  means = rbind(by(v, "mean", 1), by(v, "mean", 2)),
-                  covariances = array(c(full(by(v, "covariance", 1)), full(by(v, "covariance", 2))),
-                                      c(2, 2, 2)),
-                  coefficients = array(c(by(v, "coefficient", 1), by(v, "coefficient", 2)),
-                                       c(2, 1, 2)),
-                  noise = array(c(by(v, "noise", 1), by(v, "noise", 2)), c(1, 1, 2)))
-    oracle_cwm_log_likelihood(x, cbind(1, d$x1), as.matrix(d["y"]), theta)
+  for (family in list(c("EII", "free"), c("VII", "equal"), c("EEI", "equal"), c("VVI", "free"),
+                      c("EEE", "equal"), c("VVV", "free"))) {
+    fit <- cwm(y ~ x1, d, cluster = ~ x1 + x2, k = 2, seed = 1, covariance = family[1],
+               noise = family[2], control = em_control(tolerance = 1e-14))
+    table <- tidy(fit)
+    by <- function(v, name, k) v[table$part == name & table$component == k]
+    log_lik <- function(v) {
+      theta <- list(weights = c(by(v, "weight", 1), 1 - by(v, "weight", 1)),
+                    means = rbind(by(v, "mean", 1), by(v, "mean", 2)),
+                    covariances = array(c(full(by(v, "covariance", 1)),
+                                          full(by(v, "covariance", 2))), c(2, 2, 2)),
+                    coefficients = array(c(by(v, "coefficient", 1), by(v, "coefficient", 2)),
+                                         c(2, 1, 2)),
+                    noise = array(c(by(v, "noise", 1), by(v, "noise", 2)), c(1, 1, 2)))
+      oracle_cwm_log_likelihood(x, cbind(1, d$x1), as.matrix(d["y"]), theta)
+    }
+    free <- free_moves(table, family[1], family[2])
+    expect_identical(ncol(free), as.integer(fit$df))
+    hessian <- numDeriv::hessian(function(v) log_lik(table$estimate + drop(free %*% v)),
+                                 numeric(ncol(free)))
+    expect_equal(unname(vcov(fit)), free %*% solve(-hessian, t(free)), tolerance = 1e-4)
+    expect_equal(table$std.error, unname(sqrt(diag(vcov(fit)))))
   }
-  free <- which(!(table$part == "weight" & table$component == 2))
-  hessian <- numDeriv::hessian(function(v) {
-    value <- table$estimate
-    value[free] <- v
-    log_lik(value)
-  }, table$estimate[free])
-  expect_equal(table$std.error[free], sqrt(diag(solve(-hessian))), tolerance = 1e-4)
 })
 
 test_that("rows, columns, units and clusters may be permuted", {

@@ -51,6 +51,10 @@ struct Data {
   Index d() const { return x.cols(); }
   Index r() const { return w.cols(); }
   Index m() const { return y.cols(); }
+  bool complete_x() const {
+    return std::all_of(patterns.begin(), patterns.end(),
+                       [](const Pattern& p) { return p.x_missing.empty(); });
+  }
   Index row(Index i) const { return source.empty() ? i : source[static_cast<std::size_t>(i)]; }
 
   // the same for one row of a pattern

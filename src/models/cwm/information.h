@@ -32,7 +32,12 @@ class Information {
     }
   }
 
-  Index size() const { return size_; }  // parameters of a component
+  // Where the parts of a component's parameters begin, and how many parameters it has.
+  Index mean_at() const { return mean_at_; }
+  Index spread_at() const { return spread_at_; }
+  Index coef_at() const { return coef_at_; }
+  Index noise_at() const { return noise_at_; }
+  Index size() const { return size_; }
 
   MatrixXd matrix(Executor& executor) const {
     Sums sums = chunked_sum<Sums>(data_.n(), kChunk, executor, [&](Range range) {

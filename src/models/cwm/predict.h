@@ -5,15 +5,15 @@
 // over their number). Quantiles are roots of the mixture's distribution function.
 #pragma once
 
-#include <boost/math/distributions/normal.hpp>
-#include <boost/math/distributions/students_t.hpp>
-
 #include <cmath>
+#include <map>
+#include <memory>
 
 #include "core/parallel.h"
 #include "core/rng.h"
 #include "core/special.h"
 #include "models/cwm/kernel.h"
+#include "models/cwm/tail.h"
 
 namespace mixology {
 namespace cwm {
@@ -73,28 +73,6 @@ inline double log_elliptic_seen(const VectorXd& v, const VectorXd& mean, const M
   return log_elliptic(deviation, part.llt().matrixL(), df, inflation);
 }
 
-// Doubles throughout: Boost's default of long doubles costs several times as much.
-using InDouble = boost::math::policies::policy<boost::math::policies::promote_double<false>>;
-using Student = boost::math::students_t_distribution<double, InDouble>;
-
-inline double cdf(double z, double df) {
-  if (std::isinf(df)) return 0.5 * std::erfc(-z * M_SQRT1_2);
-  return boost::math::cdf(Student(df), z);
-}
-inline double quantile(double p, double df) {
-  if (std::isinf(df)) return boost::math::quantile(boost::math::normal(), p);
-  return boost::math::quantile(Student(df), p);
-}
-// log of the density at zero
-inline double log_peak(double df) {
-  if (std::isinf(df)) return -0.5 * kLog2Pi;
-  return log_gamma(0.5 * (df + 1.0)) - log_gamma(0.5 * df) - 0.5 * std::log(df * M_PI);
-}
-inline double pdf(double z, double df, double log_peak) {
-  if (std::isinf(df)) return std::exp(log_peak - 0.5 * z * z);
-  return std::exp(log_peak - 0.5 * (df + 1.0) * std::log1p(z * z / df));
-}
-
 // A diagonal family: each entry of x by itself.
 inline double log_independent_seen(const VectorXd& x, const VectorXd& mean, const MatrixXd& factor,
                                    double df) {
@@ -110,7 +88,8 @@ inline double log_independent_seen(const VectorXd& x, const VectorXd& mean, cons
 // One response of a row: a univariate mixture of the components that have weight there.
 struct Univariate {
   struct Part {
-    double weight, mean, sd, df, log_peak;
+    double weight, mean, sd;
+    const Tail* tail;
     Index component;
   };
   std::vector<Part> parts;
@@ -119,21 +98,23 @@ struct Univariate {
   std::pair<double, double> at(double y) const {
     double cdf = 0.0, pdf = 0.0;
     for (const Part& c : parts) {
-      const double z = (y - c.mean) / c.sd;
-      cdf += c.weight * detail::cdf(z, c.df);
-      pdf += c.weight * detail::pdf(z, c.df, c.log_peak) / c.sd;
+      const std::pair<double, double> here = c.tail->at((y - c.mean) / c.sd);
+      cdf += c.weight * here.first;
+      pdf += c.weight * here.second / c.sd;
     }
     return {cdf, pdf};
   }
   // `standard[c]`: that quantile of component c with mean 0 and scale 1. Newton steps kept inside a
   // bracket: the mixture's quantile lies between the least and the greatest of the components'.
-  // Where a step leaves the bracket, or is not half as long as the one before, the bracket is halved.
+  // Where a step leaves the bracket, or is not half as long as the one before, the bracket is
+  // halved. A Newton step of 1e-8 of the narrowest part leaves an error of the order of its square.
   double quantile(double p, const std::vector<double>& standard) const {
-    double low = HUGE_VAL, high = -HUGE_VAL, y = 0.0;
+    double low = HUGE_VAL, high = -HUGE_VAL, y = 0.0, narrowest = HUGE_VAL;
     for (const Part& c : parts) {
       const double q = c.mean + c.sd * standard[static_cast<std::size_t>(c.component)];
       low = std::min(low, q);
       high = std::max(high, q);
+      narrowest = std::min(narrowest, c.sd);
       y += c.weight * q;
     }
     y = std::max(low, std::min(high, y));
@@ -143,11 +124,11 @@ struct Univariate {
       const double excess = here.first - p;
       (excess > 0.0 ? high : low) = y;
       double next = y - excess / here.second;
-      const bool inside = next > low && next < high;
-      if (!inside || std::abs(next - y) > 0.5 * last) next = 0.5 * (low + high);
+      const bool newton = next > low && next < high && std::abs(next - y) <= 0.5 * last;
+      if (!newton) next = 0.5 * (low + high);
       last = std::abs(next - y);
       y = next;
-      if (last <= 1e-13 * (1.0 + std::abs(y))) break;
+      if (last <= 1e-13 * (1.0 + std::abs(y)) || (newton && last <= 1e-8 * narrowest)) break;
     }
     return y;
   }
@@ -157,9 +138,7 @@ class Predictive {
  public:
   Predictive(std::vector<PredictiveComponent> components, int clusters)
       : components_(std::move(components)), clusters_(clusters) {
-    for (const PredictiveComponent& k : components_) {
-      log_peak_.push_back(detail::log_peak(k.noise_df));
-    }
+    for (const PredictiveComponent& k : components_) gate_.emplace_back(k);
   }
 
   int clusters() const { return clusters_; }
@@ -167,11 +146,16 @@ class Predictive {
   // log weight + log density of what is seen of x (and of y when it has entries).
   VectorXd scores(const VectorXd& x, const VectorXd& w, const VectorXd& y) const {
     VectorXd out(size());
+    const bool complete = !x.hasNaN();
     for (Index c = 0; c < size(); ++c) {
       const PredictiveComponent& k = at(c);
-      out[c] = k.log_weight +
-               (k.independent ? detail::log_independent_seen(x, k.mean, k.spread, k.spread_df)
-                              : detail::log_elliptic_seen(x, k.mean, k.spread, k.spread_df, 1.0));
+      if (k.independent) {
+        out[c] = k.log_weight + detail::log_independent_seen(x, k.mean, k.spread, k.spread_df);
+      } else if (complete) {
+        out[c] = gate_[static_cast<std::size_t>(c)].score(k, x);
+      } else {
+        out[c] = k.log_weight + detail::log_elliptic_seen(x, k.mean, k.spread, k.spread_df, 1.0);
+      }
       if (y.size() == 0) continue;
       out[c] += detail::log_elliptic_seen(y, k.coef.transpose() * w, k.noise, k.noise_df,
                                           inflation(k, w));
@@ -195,7 +179,9 @@ class Predictive {
 
   VectorXd mean(const VectorXd& probability, const VectorXd& w) const {
     VectorXd out = VectorXd::Zero(at(0).coef.cols());
-    for (Index c = 0; c < size(); ++c) out += probability[c] * (at(c).coef.transpose() * w);
+    for (Index c = 0; c < size(); ++c) {
+      for (Index j = 0; j < out.size(); ++j) out[j] += probability[c] * at(c).coef.col(j).dot(w);
+    }
     return out;
   }
 
@@ -209,16 +195,26 @@ class Predictive {
     return out;
   }
 
+  // To be called before response().
+  void make_tails() {
+    for (const PredictiveComponent& k : components_) {
+      std::shared_ptr<Tail>& tail = tails_[k.noise_df];
+      if (!tail) tail = std::make_shared<Tail>(k.noise_df);
+      tail_.push_back(tail.get());
+      row_scale_.push_back(k.noise.rowwise().norm());
+    }
+  }
+
   // Components without a part in a thousand million million of the weight are left out.
   Univariate response(const VectorXd& probability, const VectorXd& w, Index j) const {
     Univariate out;
     const double total = (probability.array() > 1e-14).select(probability, 0.0).sum();
     for (Index c = 0; c < size(); ++c) {
       if (!(probability[c] > 1e-14)) continue;
+      const auto slot = static_cast<std::size_t>(c);
       const PredictiveComponent& k = at(c);
       out.parts.push_back({probability[c] / total, k.coef.col(j).dot(w),
-                           k.noise.row(j).norm() * std::sqrt(inflation(k, w)), k.noise_df,
-                           log_peak_[static_cast<std::size_t>(c)], c});
+                           row_scale_[slot][j] * std::sqrt(inflation(k, w)), tail_[slot], c});
     }
     return out;
   }
@@ -237,8 +233,33 @@ class Predictive {
     return k.leverage.size() == 0 ? 1.0 : 1.0 + (k.leverage.transpose() * w).squaredNorm();
   }
 
+  // log weight + log density of complete x, with what does not depend on x made once.
+  struct Gate {
+    MatrixXd white;  // inverse of the factor
+    double constant;
+    explicit Gate(const PredictiveComponent& k)
+        : white(k.spread.triangularView<Eigen::Lower>().solve(
+              MatrixXd::Identity(k.spread.rows(), k.spread.rows()))),
+          constant(k.log_weight + detail::log_elliptic(VectorXd::Zero(k.mean.size()), k.spread,
+                                                       k.spread_df, 1.0)) {}
+    double score(const PredictiveComponent& k, const VectorXd& x) const {
+      const Index p = k.mean.size();
+      double q = 0.0;
+      for (Index i = 0; i < p; ++i) {
+        double e = 0.0;
+        for (Index j = 0; j <= i; ++j) e += white(i, j) * (x[j] - k.mean[j]);
+        q += e * e;
+      }
+      if (std::isinf(k.spread_df)) return constant - 0.5 * q;
+      return constant - 0.5 * (k.spread_df + double(p)) * std::log1p(q / k.spread_df);
+    }
+  };
+
   std::vector<PredictiveComponent> components_;
-  std::vector<double> log_peak_;  // of p(y | x, c) in units of its scale
+  std::vector<Gate> gate_;
+  std::map<double, std::shared_ptr<Tail>> tails_;  // by degrees of freedom
+  std::vector<const Tail*> tail_;                  // of p(y | x, c) in units of its scale
+  std::vector<VectorXd> row_scale_;
   int clusters_;
 };
 

@@ -125,7 +125,7 @@ inline Archive pack(const Estimate& estimate) {
   return out;
 }
 
-// Responsibilities and log densities; rows as in Data or in the user's order.
+// Responsibilities and log densities; rows as in Data (sorted) or in the user's order.
 struct Membership {
   MatrixXd responsibility;
   VectorXd log_density;
@@ -147,9 +147,8 @@ inline Membership sorted_membership(const Data& data, const std::vector<Kernel>&
   return sorted;
 }
 
-inline Membership membership(const Data& data, const std::vector<Kernel>& kernels,
-                             Executor& executor) {
-  Membership sorted = sorted_membership(data, kernels, executor);
+// With the density and the order of rows of the user's data.
+inline Membership in_user_order(const Data& data, Membership sorted) {
   for (const Pattern& p : data.patterns) {
     sorted.log_density.segment(p.rows.begin, p.rows.size()).array() += data.log_jacobian(p);
   }
@@ -159,6 +158,50 @@ inline Membership membership(const Data& data, const std::vector<Kernel>& kernel
     out.responsibility.row(data.row(i)) = sorted.responsibility.row(i);
     out.log_density[data.row(i)] = sorted.log_density[i];
   }
+  return out;
+}
+
+inline Membership membership(const Data& data, const std::vector<Kernel>& kernels,
+                             Executor& executor) {
+  return in_user_order(data, sorted_membership(data, kernels, executor));
+}
+
+// E(y | x) where no covariate is missing: the regressions mixed by p(k | x), in the user's units
+// and order of rows.
+inline MatrixXd fitted_values(const Data& data, const std::vector<Kernel>& kernels,
+                              Executor& executor) {
+  MatrixXd out(data.n(), data.m());
+  const auto k = static_cast<Index>(kernels.size());
+  const auto block = [&](Index first, Index size) {
+    Block gate(kBlock, k);
+    MatrixXd mean = MatrixXd::Zero(size, data.m());
+    for (Index j = 0; j < k; ++j) {
+      const Kernel& kernel = kernels[static_cast<std::size_t>(j)];
+      const MatrixXd d = data.x.middleRows(first, size).rowwise() - kernel.mean.transpose();
+      gate.col(j).head(size) =
+          kernel.constant_x -
+          0.5 * (d * kernel.white_x.transpose()).rowwise().squaredNorm().array();
+    }
+    double total[kBlock];
+    row_softmax(gate.data(), static_cast<std::size_t>(size), static_cast<std::size_t>(k), kBlock,
+                total);
+    for (Index j = 0; j < k; ++j) {
+      mean += gate.col(j).head(size).asDiagonal() *
+              (data.w.middleRows(first, size) * kernels[static_cast<std::size_t>(j)].coef);
+    }
+    mean *= data.y_scale.asDiagonal();
+    for (Index i = 0; i < size; ++i) out.row(data.row(first + i)) = mean.row(i);
+  };
+  Monitor unstoppable;
+  executor.run(
+      chunk_count(data.n(), kChunk),
+      [&](Index i) {
+        const Range rows = chunk_range(i, kChunk, data.n());
+        for (Index at = rows.begin; at < rows.end; at += kBlock) {
+          block(at, std::min<Index>(kBlock, rows.end - at));
+        }
+      },
+      unstoppable);
   return out;
 }
 
