@@ -17,6 +17,9 @@ namespace {
 Mmash::State best_start(const Mmash& model, Mmash::State start, int count, AscentOptions options,
                         Executor& executor, Monitor& monitor, Rcpp::List& report) {
   if (count <= 0) return start;
+  // Twice the usual length: weights and effects move together, more slowly than clusters do. Not
+  // less for fewer iterations: a fit that is resumed has to begin where the long one did.
+  options.short_iterations *= 2;
   mmash::GroupLassoPath path(model, std::move(start), mmash::PathOptions());
   auto starts = path.starts(count, monitor);
   StartsReport chosen = run_off(model, starts, options, executor, monitor);
