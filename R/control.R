@@ -20,7 +20,8 @@
 #' @param start Where to start: an earlier fit of the same model, a vector of cluster labels, or a
 #'   list of starting values as the model's help page says; or `readRDS()` of a `checkpoint`.
 #'   `NULL`: the model's own starts.
-#' @param time_limit Seconds after which the fit so far is returned with `converged = FALSE`.
+#' @param time_limit Seconds after which the fit so far is returned with `converged = FALSE`; the
+#'   starting points count, also where they do not count as sweeps (see [mmash()]).
 #'   Default no limit.
 #' @param checkpoint A file (`.rds` is added if missing) to which the fit is written as it stands
 #'   once a minute, or every `options(mixology.checkpoint_seconds =)`, and when it ends. The same

@@ -21,6 +21,14 @@
 #'   (probability that a variant has an effect, and its smallest lfsr), `"weights"`.
 #' @param ... Further arguments for methods.
 #' @return `lfsr()`: P x J. `pip()`: P numbers. `predict()`, `fitted()`: samples x conditions.
+#' @section Calibration: among correlated variants `method = "vb"` is too sure of which of them has
+#'   an effect, and where the effects are not of the kinds that the prior knows, its small lfsr are
+#'   too small; the sampler's are not. In 12 simulated data sets each (300 samples, 200 variants,
+#'   5 conditions, 15 causal variants with effects of two factors that no prior matrix describes)
+#'   these shares of the effects called at lfsr below .05 had another sign or none: at correlation
+#'   .5, 3.2% with `"vb"` (12 of 379) and .3% with `"gibbs"` (1 of 328); at .9, 9.6% (23 of 239) and
+#'   .7% (1 of 147). Of the few between .01 and .05, 2 of 23 and 8 of 16 were wrong with `"vb"`,
+#'   0 of 36 and 1 of 29 with `"gibbs"` (2 chains of 1000 sweeps), which took three times as long.
 #' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes that lack
 #'   variants of the fit; new covariates that lack columns or have levels that the fit did not see;
 #'   responses that are not those of the fit.

@@ -7,7 +7,8 @@
 #'
 #' @param rank Columns of `W`, from 0 (`sigma2 I`) to J - 1 (no restriction), or `"auto"`: ranks
 #'   are tried from 0 upwards as long as BIC, with the bound in the place of the log likelihood,
-#'   falls.
+#'   falls; a fit that ran out of sweeps does not end the search, and the choice then has not
+#'   converged. The time limit and the seconds of `objective()` are those of all ranks together.
 #' @return An object for the argument `residual` of [mmash()].
 #' @references Tipping and Bishop (1999) Probabilistic principal component analysis. Journal of the
 #'   Royal Statistical Society B 61:611 (equations 7 and 8).

@@ -24,7 +24,8 @@
 #' @return An object of class `mixology_suff_stats`, the first argument of [mmash()].
 #' @section Errors: cross-products that do not fit one another, a matrix of correlations that is
 #'   not symmetric, has no unit diagonal or cannot belong to the `z` (a negative residual
-#'   variance), `n` below 3.
+#'   variance), `n` below 3, or too small or too large for the cross-products: centred data of `n`
+#'   samples have at most rank `n - 1`, and taking means off leaves no negative variance.
 #' @examples
 #' set.seed(1)
 #' X <- matrix(rbinom(400, 2, .3), 100)
@@ -54,6 +55,7 @@ suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
                            "centred; if they were, say centered = TRUE")
   }
   if (!centered) {
+    check_means_fit(c(diag(XtX), diag(YtY)), c(x_means, y_means), n, fun)
     flat <- diag(XtX) - n * x_means^2 <= 1e-12 * diag(XtX) # what is left is rounding
     XtX <- XtX - n * tcrossprod(x_means)
     XtX[flat, ] <- XtX[, flat] <- 0
@@ -62,6 +64,7 @@ suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
     YtY <- YtY - n * tcrossprod(y_means)
   }
   check_products(XtX, XtY, YtY, fun)
+  check_rank(XtX, XtY, YtY, n, fun)
   new_suff_stats(XtX, XtY, YtY, n, x_means, y_means)
 }
 
@@ -76,6 +79,31 @@ check_products <- function(XtX, XtY, YtY, fun, slack = 1.001) {
   }
   if (any(XtY^2 > slack * tcrossprod(x, y) + 1e-300)) {
     abort_arg(fun, "XtY", "of the data of 'XtX' and 'YtY'", "a correlation above 1")
+  }
+}
+
+# Sums of squares are at least n times the square of the mean.
+check_means_fit <- function(squares, means, n, fun) {
+  if (any(squares - n * means^2 < -1e-8 * squares)) {
+    abort_arg(fun, "n", "the number of samples of the cross-products and the means",
+              sprintf("%g, which leaves a negative variance", n),
+              "centered = TRUE if the cross-products are those of centred data")
+  }
+}
+
+# Centred columns of n samples have at most rank n - 1. More samples than n would show among any 2 n
+# of the columns.
+check_rank <- function(XtX, XtY, YtY, n, fun) {
+  at <- utils::head(order(-diag(XtX)), 2 * n)
+  joint <- rbind(cbind(XtX[at, at, drop = FALSE], XtY[at, , drop = FALSE]),
+                 cbind(t(XtY[at, , drop = FALSE]), YtY))
+  varying <- diag(joint) > 0
+  if (sum(varying) < n) return(invisible())
+  correlation <- stats::cov2cor(joint[varying, varying])
+  rank <- attr(suppressWarnings(chol(correlation, pivot = TRUE, tol = 1e-5)), "rank")
+  if (rank >= n) {
+    abort_arg(fun, "n", "larger than the rank of the cross-products, the number of their samples",
+              sprintf("%g, for a rank of at least %d", n, rank))
   }
 }
 

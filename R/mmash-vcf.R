@@ -6,7 +6,7 @@ vcf_source <- function(x, fun, settings) {
   start <- readBin(x, "raw", 14)
   if (identical(start[1:2], as.raw(c(0x1f, 0x8b))) && !identical(start[13:14], charToRaw("BC"))) {
     abort_x(fun, settings, "a VCF file, plain or compressed by bgzip",
-              sprintf("'%s', compressed by gzip", x), "gunzip")
+              sprintf("'%s', compressed by gzip", x), "gunzip, then bgzip")
   }
   readable <- function(code) {
     tryCatch(code, error = function(e) {

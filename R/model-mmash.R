@@ -97,7 +97,9 @@
 #'   highest is one that leaves effects out. Starts are compared, in rounds of short runs, by the
 #'   bound plus this gap, which is a log determinant where the posterior is close to normal
 #'   (`fit$starts$objective`). The climb from the best of them maximises the bound alone;
-#'   `objective()` and the number of iterations are those of this last climb.
+#'   `objective()`, the number of iterations and `max_iterations` are those of this last climb;
+#'   `time_limit` and interrupts hold for the starts too (`fit$starts$complete` is then `FALSE`, and
+#'   [resume()] compares the starts again).
 #' @section Errors: a condition without data or, unless `residual` is a matrix, without variation;
 #'   conditions that depend on one another linearly or have the same name; a residual covariance or
 #'   a prior for other conditions (where names are given, their order does not matter); sample names
@@ -370,9 +372,8 @@ mmash_ascent <- function(inputs, start) {
   new_mmash(out, inputs)
 }
 
-# Ranks 0, 1, ... while BIC falls, each from where the last one ended.
+# The rank of least BIC.
 mmash_auto_rank <- function(inputs) {
-  size <- length(inputs$data$conditions)
   resumed <- inputs$control$resumed
   if (!is.null(resumed)) {
     inputs$residual$rank <- resumed$rank
@@ -381,18 +382,32 @@ mmash_auto_rank <- function(inputs) {
     return(out)
   }
   if (inputs$method == "gibbs") return(gibbs_auto_rank(inputs))
-  best <- NULL
-  rows <- NULL
-  for (rank in 0:(size - 1)) {
+  began <- proc.time()[["elapsed"]]
+  tried <- try_ranks(inputs, function() proc.time()[["elapsed"]] - began)
+  best <- tried$best
+  best$control$time_limit <- inputs$control$time_limit
+  seconds <- best$objective$seconds # those of the other ranks come first
+  best$objective$seconds <- seconds + max(tried$seconds - max(seconds), 0)
+  best$candidates <- tried$rows
+  best
+}
+
+# Ranks 0, 1, ... while BIC falls, within one time limit. A fit that ran out of sweeps could still
+# be better than the last: it does not end the search (and the choice counts as not converged).
+try_ranks <- function(inputs, seconds) {
+  limit <- inputs$control$time_limit
+  best <- rows <- NULL
+  for (rank in seq_along(inputs$data$conditions) - 1L) {
     inputs$residual$rank <- rank
+    inputs$control$time_limit <- max(limit - seconds(), 0)
     fit <- mmash_run(inputs)
     rows <- rbind(rows, mmash_candidate(fit, rank))
-    better <- is.null(best) || rows$BIC[nrow(rows)] < min(rows$BIC[-nrow(rows)])
-    if (!better) break
-    best <- fit
+    better <- rows$BIC[nrow(rows)] <= min(rows$BIC)
+    if (better) best <- fit
+    stopped <- fit$convergence$status %in% c("interrupted", "time_limit")
+    if (stopped || (!better && fit$convergence$converged)) break
   }
-  best$candidates <- rows
-  best
+  list(best = best, rows = rows, seconds = seconds())
 }
 
 mmash_candidate <- function(fit, rank) {

@@ -20,8 +20,10 @@ Mmash::State best_start(const Mmash& model, Mmash::State start, int count, Ascen
   // Twice the usual length: weights and effects move together, more slowly than clusters do. Not
   // less for fewer iterations: a fit that is resumed has to begin where the long one did.
   options.short_iterations *= 2;
-  auto starts = mmash::GroupLassoPath(model, std::move(start), mmash::PathOptions()).starts(count);
-  const StartsReport chosen = run_off(model, starts, options, executor, monitor);
+  mmash::GroupLassoPath path(model, std::move(start), mmash::PathOptions());
+  auto starts = path.starts(count, monitor);
+  StartsReport chosen = run_off(model, starts, options, executor, monitor);
+  chosen.complete = !monitor.stopped();  // else a fit that goes on compares them again
   report = to_list(chosen);
   return starts[static_cast<std::size_t>(chosen.chosen)];
 }

@@ -234,6 +234,14 @@ test_that("low rank: J - 1 columns restrict nothing, none is isotropic, BIC choo
   chosen <- quiet_mmash(x, y, quick_prior(j), residual = low_rank("auto"))
   expect_identical(chosen$rank, 1L)
   expect_true(all(c("rank", "BIC") %in% names(glance(chosen, all = TRUE))))
+  short <- quiet_mmash(x, y, quick_prior(j), residual = low_rank("auto"),
+                       control = vb_control(max_iterations = 2, restarts = 1))
+  expect_false(short$convergence$converged)
+  expect_identical(short$candidates$rank, 0:(j - 1)) # none of them converged: all were tried
+  cut <- quiet_mmash(x, y, quick_prior(j), residual = low_rank("auto"),
+                     control = vb_control(time_limit = 1e-6))
+  expect_identical(cut$candidates$status, "time_limit")
+  expect_identical(cut$control$time_limit, 1e-6)
 })
 
 test_that("probabilities and covariances are what they are called", {

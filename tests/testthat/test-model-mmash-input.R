@@ -180,6 +180,15 @@ test_that("statistics that cannot be are named", {
   expect_error(stats(XtY = 99 * crossprod(x, y)), "'XtY' must be of the data of 'XtX' and 'YtY'")
   expect_error(stats(YtY = crossprod(y) + 999 * (1 - diag(2))), "'YtY' must be positive semi-def")
   expect_error(stats(n = Inf), "'n' must be finite")
+  expect_error(stats(n = 6), "'n' must be larger than the rank .* got 6, for a rank of at least 8")
+  few <- 1:7 # seven samples: of eight columns at most six are independent
+  little <- scale(cbind(d$x, d$y)[few, ], scale = FALSE)
+  square <- crossprod(little)
+  expect_s3_class(suff_stats(square[1:6, 1:6], square[1:6, 7:8], square[7:8, 7:8], 7),
+                  "mixology_suff_stats")
+  expect_error(suff_stats(square[1:6, 1:6], square[1:6, 7:8], square[7:8, 7:8], 6), "'n' must be")
+  expect_error(suff_stats(crossprod(d$x), crossprod(d$x, d$y), crossprod(d$y), 400, colMeans(d$x),
+                          colMeans(d$y), centered = FALSE), "'n' must be .* a negative variance")
   expect_error(stats(XtX = replace(crossprod(x), 1, NA)), "'XtX' must be .*NA at position 1")
   turned <- crossprod(x)[6:1, 6:1]
   expect_error(stats(XtX = turned), "in their order; got \"v6\" beside \"v1\"")
@@ -335,7 +344,7 @@ test_that("a VCF is the matrix it was made of: calls, dosages, missing and sever
   connection <- gzfile(zipped, "w")
   writeLines(readLines(file), connection)
   close(connection)
-  expect_error(fit(zipped), "compressed by gzip; try gunzip")
+  expect_error(fit(zipped), "compressed by gzip; try gunzip, then bgzip")
   if (requireNamespace("Rsamtools", quietly = TRUE)) {
     blocked <- Rsamtools::bgzip(file, tempfile(fileext = ".vcf.bgz"))
     expect_identical(coef(fit(blocked)), coef(from_matrix))

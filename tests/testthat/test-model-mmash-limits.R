@@ -179,3 +179,12 @@ test_that("a full residual covariance from few samples is warned of", {
   expect_silent(mmash(x, y, seed = 1, residual = "diagonal", verbose = FALSE))
   expect_silent(mmash(x, y[, 1:4], seed = 1, verbose = FALSE))
 })
+
+test_that("a time limit holds for the starts, and a fit stopped there compares them again", {
+  d <- two_causal(.8, n = 200)
+  stopped <- suppressWarnings(mmash(d$x, d$y, seed = 1, control = vb_control(time_limit = 1e-6)))
+  expect_identical(stopped$convergence$status, "time_limit")
+  expect_false(stopped$starts$complete)
+  expect_lte(stopped$convergence$iterations, 2)
+  expect_identical(coef(resume(stopped, 20)), coef(quiet_mmash(d$x, d$y, seed = 1)))
+})

@@ -28,8 +28,8 @@ class GroupLassoPath {
     state_.mixture->reserve(workspace_);
   }
 
-  // The start itself and `count` solutions with smaller and smaller penalty.
-  std::vector<Mmash::State> starts(int count) {
+  // The start itself and `count` solutions with smaller and smaller penalty, fewer when stopped.
+  std::vector<Mmash::State> starts(int count, Monitor& monitor) {
     std::vector<Mmash::State> out{state_};
     if (model_.options().learn_residual) {
       model_.set_residual(state_, MatrixXd(state_.sigma.diagonal().asDiagonal()));
@@ -39,6 +39,7 @@ class GroupLassoPath {
     for (int i = 1; i <= count; ++i) {
       lambda_ = top * std::pow(options_.smallest, static_cast<double>(i) / count);
       for (int sweep = 0; sweep < options_.sweeps; ++sweep) {
+        if (monitor.tick_batch(i - 1, count) == Action::stop) return out;
         if (descend() < options_.tolerance) break;
       }
       out.push_back(finished());
