@@ -45,6 +45,7 @@ MmashGibbs::State pooled(const std::vector<GibbsChain>& chains) {
     all.positive += s.positive;
     all.negative += s.negative;
     all.null += s.null;
+    all.effects += s.effects;
     all.weights += s.weights;
     all.sigma += s.sigma;
   }
@@ -52,14 +53,22 @@ MmashGibbs::State pooled(const std::vector<GibbsChain>& chains) {
 }
 
 // What the draws say of each effect. A SNP without variation is never visited: it keeps its prior.
+// The probability of the null is a mean of probabilities, finer than a count of draws; signs are
+// counted among the draws that are not null and share out the rest of it, so that the two agree.
 void summarise_draws(const Mmash& model, const MmashGibbs::State& all, mmash::EffectSummaries& s) {
   for (Index p = 0; p < model.cols(); ++p) {
     if (model.design().square(p) <= 0.0) continue;
     const VectorXd mean = all.sum.col(p) / all.kept;
     const VectorXd square = all.square.col(p) / all.kept;
     s.sd.col(p) = (square - mean.cwiseAbs2()).cwiseMax(0.0).cwiseSqrt();
-    s.positive.col(p) = all.positive.col(p) / all.kept;
-    s.negative.col(p) = all.negative.col(p) / all.kept;
+    const double effect = 1.0 - all.null[p] / all.kept;
+    if (all.effects[p] > 0.0) {
+      s.positive.col(p) = effect * all.positive.col(p) / all.effects[p];
+      s.negative.col(p) = effect * all.negative.col(p) / all.effects[p];
+    } else {
+      s.positive.col(p).setConstant(0.5 * effect);
+      s.negative.col(p).setConstant(0.5 * effect);
+    }
     s.zero.col(p) = (1.0 - s.positive.col(p).array() - s.negative.col(p).array()).cwiseMax(0.0);
     if (model.prior().null) s.null[p] = all.null[p] / all.kept;
   }

@@ -180,6 +180,7 @@ test_that("a variational fit and the sampler find the same low-rank residual", {
   values <- eigen(drawn + t(drawn) - diag(diag(drawn)), symmetric = TRUE)$values
   expect_equal(values[2:3], values[3:4], tolerance = 1e-8) # sigma2 three times
   chosen <- fit("gibbs", "auto", control = gibbs_control(chains = 1, iterations = 300))
+  expect_gt(glance(chosen)$seconds, sum(chosen$candidates$seconds))
   expect_identical(chosen$rank, 1L)
   expect_identical(nrow(glance(chosen, all = TRUE)), nrow(chosen$candidates))
   expect_match(utils::capture.output(print(chosen)), "low rank \\(1\\)", all = FALSE)
@@ -203,6 +204,18 @@ test_that("chains go on bitwise, and draws are those of any number of threads", 
       expect_identical(fit(60, 2)$posterior, long$posterior)
     }
   }
+})
+
+test_that("probabilities of signs and of the null agree, however few draws are not null", {
+  d <- mixed_data()
+  prior <- quick_prior(weights = c(.99, rep(.01 / 9, 9)))
+  fit <- quiet_mmash(d$x, d$y, prior, method = "gibbs", seed = 1, update = "residual",
+                     control = gibbs_control(chains = 1, iterations = 60))
+  post <- fit$posterior
+  expect_true(any(pip(fit) > 0 & pip(fit) < 1 / 30)) # less than one draw
+  expect_equal(post$positive + post$negative + post$zero, post$zero^0, tolerance = 1e-12)
+  expect_true(all(post$positive + post$negative <= pip(fit) + 1e-12))
+  expect_true(all(lfsr(fit) >= 1 - pip(fit) - 1e-12))
 })
 
 test_that("a variant without variation keeps its prior, whatever the engine", {

@@ -26,7 +26,8 @@ class MmashGibbs {
     Mmash::State model;                        // its mean is the current draw of B
     double kept = 0.0;                         // sweeps behind the sums
     MatrixXd sum, square, positive, negative;  // J x P
-    VectorXd null;                             // P
+    VectorXd null;                             // P, sums of probabilities
+    VectorXd effects;                          // P, sweeps whose draw was not the null
     VectorXd weights;
     MatrixXd sigma;
   };
@@ -42,7 +43,7 @@ class MmashGibbs {
     State s;
     s.sum = MatrixXd::Zero(start.mean.rows(), start.mean.cols());
     s.square = s.positive = s.negative = s.sum;
-    s.null = VectorXd::Zero(start.mean.cols());
+    s.null = s.effects = VectorXd::Zero(start.mean.cols());
     s.weights = VectorXd::Zero(start.log_weights.size());
     s.sigma = MatrixXd::Zero(start.sigma.rows(), start.sigma.cols());
     s.model = std::move(start);
@@ -61,7 +62,9 @@ class MmashGibbs {
                        m.update(phi, d, work);
                        rng.move_to(key.iteration, static_cast<std::uint64_t>(p));
                        if (summing && m.prior().null) s.null[p] += null_probability(m, work);
-                       count[draw_effect(m, work, rng)] += 1.0;
+                       const Index drawn = draw_effect(m, work, rng);
+                       count[drawn] += 1.0;
+                       if (summing && !(m.prior().null && drawn == 0)) s.effects[p] += 1.0;
                        return work.mean;
                      });
     const auto site = static_cast<std::uint64_t>(model_.cols());
@@ -103,6 +106,7 @@ class MmashGibbs {
     out.put("positive", s.positive);
     out.put("negative", s.negative);
     out.put("null", s.null);
+    out.put("effects", s.effects);
     out.put("mean_weights", s.weights);
     out.put("mean_sigma", s.sigma);
     return out;
@@ -117,6 +121,7 @@ class MmashGibbs {
     s.positive = archive.matrix("positive");
     s.negative = archive.matrix("negative");
     s.null = archive.vector("null");
+    s.effects = archive.vector("effects");
     s.weights = archive.vector("mean_weights");
     s.sigma = archive.matrix("mean_sigma");
     return s;
