@@ -26,7 +26,9 @@ cwm_formula_input <- function(formula, data, cluster, na_x) {
 check_cwm_data <- function(data) {
   if (is.null(data) || is.data.frame(data)) return(invisible())
   abort_arg("cwm", "data", "a data frame", describe_value(data),
-            if (is.matrix(data)) "as.data.frame(data)")
+            if (is.matrix(data)) "as.data.frame(data)" else if (is_se(data)) {
+              "cwm(data, response = )"
+            })
 }
 
 # `y ~ .` written out, so that the default clustering covariates are known.
@@ -497,6 +499,13 @@ cwm_core_values <- function(values) {
 
 # Cells as rows: reduced dimensions for the clusters, genes or colData columns for the regression.
 cwm_se_frame <- function(se, response, covariates, reduced, dims, assay) {
+  for (name in c("response", "covariates")) {
+    value <- get(name)
+    if (!is.null(value) && !is.character(value)) {
+      abort_arg("cwm", name, "names of columns of colData or of genes", describe_value(value),
+                sprintf("cwm(se, %s = \"name\")", name))
+    }
+  }
   space <- cwm_reduced_space(se, reduced, dims)
   covariates <- covariates %||% colnames(space)
   columns <- setdiff(c(response, covariates), colnames(space))

@@ -251,6 +251,8 @@ test_that("a fit of an experiment remembers what it was made from", {
   expect_equal(predict(f, sce[, 1:2]), fitted(f)[1:2])
   expect_identical(nrow(augment(f, sce)), 60L)
   expect_error(cwm(sce, response = "y", covariates = "nope", k = 1), "'covariates' must be names")
+  expect_error(cwm(sce, y ~ x1, k = 1), "'response' must be names of columns of colData")
+  expect_error(cwm(y ~ x1, sce, k = 1), "try cwm(data, response = )", fixed = TRUE)
   expect_identical(colnames(cwm(sce, response = "y", cluster = ~ x1, k = 1)$estimate$means), "x1")
 })
 
