@@ -10,7 +10,8 @@
 #'   last steps are slow, 1e-8 for variational Bayes.
 #' @param parameter_tolerance ... or when no parameter moves by more than this, relative to its
 #'   size plus one. Default 1e-8.
-#' @param max_iterations Sweeps at most; extrapolations count. Default 1000. A fit that runs out
+#' @param max_iterations Sweeps at most; extrapolations count. Default 5000: most fits need some
+#'   dozens, but [mmash()] with strongly correlated variants can take thousands. A fit that runs out
 #'   of them is returned with `converged = FALSE` and a warning.
 #' @param restarts Starting points tried; the best after `short_iterations` sweeps goes on.
 #'   Default 10.

@@ -8,7 +8,7 @@ namespace mixology {
 struct AscentOptions {
   double tolerance = 1e-10;           // relative change of the objective that ends the fit
   double parameter_tolerance = 1e-8;  // largest relative change of a parameter that ends the fit
-  int max_iterations = 1000;          // sweeps, extrapolations included
+  int max_iterations = 5000;          // sweeps, extrapolations included
   int restarts = 10;                  // starting points tried
   int short_iterations = 10;          // sweeps given to each start before the best goes on
   bool accelerate = true;             // SQUAREM-type extrapolation with a monotone fallback
