@@ -3,12 +3,14 @@
 interrupted_run <- function(body) {
   script <- tempfile(fileext = ".R")
   out <- tempfile(fileext = ".rds")
+  part <- paste0(out, ".part")
   ready <- tempfile()
   writeLines(c(
     sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")),
     "library(mixology)", body[1], sprintf("file.create(%s)", deparse(ready)),
     "began <- proc.time()[[3]]", body[2], "ended <- as.numeric(Sys.time())", body[3],
-    sprintf("saveRDS(list(fit = fit, ended = ended, again = again), %s)", deparse(out))
+    sprintf("saveRDS(list(fit = fit, ended = ended, again = again), %s)", deparse(part)),
+    sprintf("file.rename(%s, %s)", deparse(part), deparse(out)) # whole as soon as it is there
   ), script)
   log <- tempfile()
   pid <- as.integer(system(sprintf("'%s' --vanilla '%s' >'%s' 2>&1 & echo $!",

@@ -139,8 +139,9 @@ test_that("a component more than the data need does not move what is fitted", {
                tolerance = 0.15)
   expect_identical(unname(predict(fit, x)), unname(clusters(fit)))
   genes <- pbmc_cells$counts[seq(1, 1000, 100), 1:600]
-  many <- nbmix(genes, k = 2, method = "gibbs", seed = 1,
-                control = gibbs_control(chains = 2, iterations = 600))
-  ratio <- rowMeans(fitted(many)) / Matrix::rowMeans(genes)
-  expect_true(all(abs(ratio[is.finite(ratio)] - 1) < 0.2))
+  genes <- genes[Matrix::rowSums(genes) >= 10, ]
+  many <- suppressWarnings(nbmix(genes, k = 2, method = "gibbs", seed = 1,
+                                 control = gibbs_control(chains = 2, iterations = 600)))
+  expect_gte(nrow(genes), 5)
+  expect_lt(max(abs(rowMeans(fitted(many)) / Matrix::rowMeans(genes) - 1)), 0.1)
 })
