@@ -15,8 +15,8 @@
 #' is reported as exactly 0, without a standard error, when the score in \eqn{\phi} at 0 is not
 #' positive. It still counts as a parameter: `df` is `3 k - 1`, plus 1 with `zero_inflated`.
 #' Standard errors are `NA` too where the data do not determine a parameter: for components that
-#' coincide, and for one whose counts are all zero, the mean of which runs to 0 and the dispersion to
-#' the largest value that is fitted.
+#' coincide, and for one whose counts are all zero, the mean of which runs to 0 and the dispersion
+#' to the largest value that is fitted.
 #'
 #' Components are numbered by decreasing weight. The point mass of `zero_inflated = TRUE` is one
 #' more component, with mean and dispersion 0, numbered among the others.

@@ -178,39 +178,46 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
   draws <- kept[, , nbmix_triple(order), drop = FALSE]
   dimnames(draws)[[3]] <- nbmix_variables(parts)
   flat <- flat_draws(draws)
-  estimate <- lapply(nbmix_estimate_parts(nbmix_draws_means(flat, parts, length(x)), parts),
-                     stats::setNames, seq_len(parts))
+  weights <- nbmix_draws_weights(flat, parts, length(x))
+  estimate <- lapply(nbmix_estimate_parts(nbmix_draws_means(flat, weights), parts), stats::setNames,
+                     seq_len(parts))
   iterations <- min(vapply(run$chains, `[[`, 0, "iteration"))
   convergence <- draws_convergence(draws, run$status, as.integer(iterations))
   list(estimate = estimate, draws = draws, order = order, unmatched = unmatched,
        provisional = provisional, convergence = convergence,
        prob = nbmix_gibbs_prob(run, inputs, x, estimate, order),
-       vcov = nbmix_draws_covariance(flat, estimate),
+       vcov = nbmix_draws_covariance(flat, weights, estimate),
        df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
        objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run),
        outcome = nbmix_gibbs_outcome(x, convergence))
 }
 
-# Posterior means; those of a component's mean and dispersion over the draws in which it holds the
-# share of a cell, each draw by the component's weight. In the others they are draws from the prior,
-# which says nothing of the data and may have no mean. So the mean of the mixture is kept.
-nbmix_draws_means <- function(flat, parts, cells) {
-  out <- colMeans(flat)
+# What each value of each draw counts: that of a component's mean and dispersion by the component's
+# weight, and nothing where it holds less than the share of a cell. There they are draws from the
+# prior, which says nothing of the data and may have no mean. So the mean of the mixture is kept.
+# `NA` for a component that never holds a cell.
+nbmix_draws_weights <- function(flat, parts, cells) {
+  out <- array(1, dim(flat), dimnames(flat))
   for (j in seq_len(parts)) {
     weight <- flat[, j] * (flat[, j] * cells >= 1)
-    at <- c(parts + j, 2 * parts + j)
-    if (sum(weight) > 0) {
-      out[at] <- colSums(weight * flat[, at, drop = FALSE]) / sum(weight)
-    } else {
-      out[at] <- apply(flat[, at, drop = FALSE], 2, stats::median)
-    }
+    out[, c(parts + j, 2 * parts + j)] <- if (any(weight > 0)) weight / mean(weight) else NA
   }
   out
 }
 
-# The point mass at zero has a weight and nothing else.
-nbmix_draws_covariance <- function(flat, estimate) {
-  out <- if (nrow(flat) > 1) stats::cov(flat) else diag(NA_real_, ncol(flat))
+# Posterior means; the median of the prior's draws for a component that never holds a cell.
+nbmix_draws_means <- function(flat, weights) {
+  out <- colMeans(weights * flat)
+  empty <- is.na(out)
+  out[empty] <- apply(flat[, empty, drop = FALSE], 2, stats::median)
+  out
+}
+
+# Covariances of draws with these weights; the point mass at zero has a weight and nothing else.
+nbmix_draws_covariance <- function(flat, weights, estimate) {
+  apart <- sweep(flat, 2, colMeans(weights * flat)) * sqrt(weights)
+  out <- if (nrow(flat) > 1) crossprod(apart) / (nrow(flat) - 1) else diag(NA_real_, ncol(flat))
+  dimnames(out) <- rep(list(colnames(flat)), 2)
   fixed <- rep(c(FALSE, TRUE, TRUE), each = length(estimate$mean)) & rep(estimate$mean == 0, 3)
   out[fixed, ] <- out[, fixed] <- NA_real_
   out

@@ -135,6 +135,7 @@ test_that("a component more than the data need does not move what is fitted", {
   fit <- nbmix(x, k = 2, method = "gibbs", seed = 1)
   expect_equal(fit$estimate$mean[[1]], mean(x), tolerance = 0.02)
   expect_true(all(abs(fitted(fit) - mean(x)) < 2))
+  expect_lt(subset(tidy(fit), term == "mean")$std.error[1], 5)
   expect_equal(unname(predict(fit, 48:52, type = "density")), dpois(48:52, mean(x)),
                tolerance = 0.15)
   expect_identical(unname(predict(fit, x)), unname(clusters(fit)))

@@ -164,8 +164,8 @@ show(paste("Test r2,", in_words), do.call(rbind, lapply(seq_len(6), function(i) 
 })))
 
 # A cis window as in GTEx: allele counts, few causal variants, a fifth of the variance explained.
-windows <- expand.grid(n = c(670, 168), stringsAsFactors = FALSE,
-                       effects = c("equal", "independent", "mostly_null", "equal_null", "subgroups"))
+patterns <- c("equal", "independent", "mostly_null", "equal_null", "subgroups")
+windows <- expand.grid(n = c(670, 168), effects = patterns, stringsAsFactors = FALSE)
 show(paste("Test r2 in a cis window,", in_words), do.call(rbind, Map(function(n, effects) {
   design <- list(n = n, p = 500, causal = 3, pve = .2, x_correlation = .9, effects = effects,
                  genotypes = TRUE)
