@@ -21,9 +21,6 @@
 #' Components are numbered by decreasing weight. The point mass of `zero_inflated = TRUE` is one
 #' more component, with mean and dispersion 0, numbered among the others.
 #'
-#' A fit of more than 50,000 cells that was stopped by an interrupt or a time limit has no standard
-#' errors: they would need one more pass through all cells. [resume()] brings them.
-#'
 #' **Many genes.** Each row of a matrix is fitted on its own, in parallel and in blocks; no more
 #' than a block is ever made dense. A gene that cannot be fitted keeps its row in `glance()` with a
 #' `status`: `all_zero`, `one_value` (all counts equal), `invalid` (a count that is negative,
