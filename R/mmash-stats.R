@@ -82,9 +82,11 @@ check_products <- function(XtX, XtY, YtY, fun, slack = 1.001) {
   }
 }
 
-# Sums of squares are at least n times the square of the mean.
+# Sums of squares of data that were not centred are at least n times the square of the mean.
+negative_variance <- function(squares, means, n) any(squares - n * means^2 < -1e-8 * squares)
+
 check_means_fit <- function(squares, means, n, fun) {
-  if (any(squares - n * means^2 < -1e-8 * squares)) {
+  if (negative_variance(squares, means, n)) {
     abort_arg(fun, "n", "the number of samples of the cross-products and the means",
               sprintf("%g, which leaves a negative variance", n),
               "centered = TRUE if the cross-products are those of centred data")
@@ -144,9 +146,7 @@ check_same_names <- function(estimates, square, fun, arg) {
 # Could these be cross-products of data that were not centred? The joint matrix without the means
 # must then be positive semi-definite; of many variants the 500 of largest mean are looked at.
 may_be_raw <- function(XtX, XtY, YtY, n, x_means, y_means) {
-  left <- c(diag(XtX) - n * x_means^2, diag(YtY) - n * y_means^2)
-  size <- c(diag(XtX), diag(YtY))
-  if (any(left < -1e-8 * size)) return(FALSE)
+  if (negative_variance(c(diag(XtX), diag(YtY)), c(x_means, y_means), n)) return(FALSE)
   at <- utils::head(order(-abs(x_means)), 500)
   joint <- rbind(cbind(XtX[at, at, drop = FALSE], XtY[at, , drop = FALSE]),
                  cbind(t(XtY[at, , drop = FALSE]), YtY)) - n * tcrossprod(c(x_means[at], y_means))
