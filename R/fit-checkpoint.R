@@ -12,7 +12,7 @@ checkpoint_seconds <- function() getOption("mixology.checkpoint_seconds", 60)
 with_checkpoints <- function(model, control, key, run, pausable = TRUE) {
   if (is.null(control$checkpoint) && is.null(control$key)) return(run(control))
   key <- checkpoint_key(control, key)
-  began <- proc.time()[["elapsed"]]
+  clock <- stopwatch()
   now <- check_checkpoint_key(model, control, key)
   if (is_complete(now)) return(now$resumed)
   if (pausable && !is.null(control$checkpoint)) now$pauses <- TRUE
@@ -26,7 +26,7 @@ with_checkpoints <- function(model, control, key, run, pausable = TRUE) {
     write_checkpoint(control$checkpoint, list(model = model, fit = fit, key = key))
     if (!identical(fit$convergence$status, "paused")) return(fit)
     now <- go_on_with(now, fit, last)
-    now$time_limit <- max(control$time_limit - (proc.time()[["elapsed"]] - began), 0)
+    now$time_limit <- max(control$time_limit - clock(), 0)
   }
 }
 

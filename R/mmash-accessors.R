@@ -350,13 +350,18 @@ describe_fit.mmash <- function(fit) {
     sprintf("weights: %s", toString(sprintf("%s %.3g", names(top), top))),
     sprintf("%s with lfsr below 0.05, of %s", count_of(sum(lfsr(fit) < 0.05), "effect"),
             count_of(sum(rowSums(lfsr(fit) < 0.05) > 0), "variant")),
-    if (length(fit$signals) > 0) {
-      paste0(count_of(length(fit$signals), "signal"), "; see credible_sets(fit)")
-    },
+    describe_signals(fit),
     if (fit$method == "em") {
       c("each variant was taken alone, as in an association scan: correlated variants share an",
         "effect, and fitted values add all of them up; method = \"vb\" takes them together")
     })
+}
+
+describe_signals <- function(fit) {
+  if (length(fit$signals) == 0) return(NULL)
+  sets <- length(unique(credible_sets(fit)$set))
+  sprintf("%s, %s of correlated variants; see credible_sets(fit)",
+          count_of(length(fit$signals), "signal"), count_of(sets, "credible set"))
 }
 
 #' @export

@@ -26,7 +26,7 @@ mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
   y <- mmash_response_matrix(y, fun)
   folds <- resolve_folds(folds, nrow(y), seed, fun)
   run <- function(fold) cv_fold(x, y, folds == fold, arguments, seed)
-  parts <- over_tasks(sort(unique(folds)), run, BPPARAM, fun)
+  parts <- map_items(sort(unique(folds)), run, resolve_bpparam(BPPARAM, fun))
   predictions <- y * NA
   for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction
   structure(list(predictions = predictions, folds = folds, y = y,
@@ -83,16 +83,6 @@ resolve_folds <- function(folds, n, seed, fun) {
   }
   folds <- check_count(folds, fun, "folds", 2, n)
   with_seed_of(seed, sample(rep_len(seq_len(folds), n)))
-}
-
-# Tasks one after the other, or through BiocParallel.
-over_tasks <- function(tasks, run, BPPARAM, fun) {
-  if (is.null(BPPARAM)) return(lapply(tasks, run))
-  check_installed("BiocParallel", fun, "BPPARAM")
-  if (!methods::is(BPPARAM, "BiocParallelParam")) {
-    abort_arg(fun, "BPPARAM", "a back end of BiocParallel, or NULL", describe_value(BPPARAM))
-  }
-  BiocParallel::bplapply(tasks, run, BPPARAM = BPPARAM)
 }
 
 #' @export

@@ -166,7 +166,8 @@ over_genes <- function(genes, shared, task, label) {
     gene_item(genes[sent], shared)
   }
   if (is.null(shared$BPPARAM)) return(lapply(genes, function(gene) task(following(), common)))
-  BiocParallel::bpiterate(following, task, common = common, BPPARAM = shared$BPPARAM)
+  with_library_paths(BiocParallel::bpiterate(following, task, common = common,
+                                             BPPARAM = shared$BPPARAM))
 }
 
 gene_item <- function(gene, shared) {

@@ -7,23 +7,26 @@ mmash_gibbs_run <- function(inputs) {
   variance <- saved$prior_variance %||% diag(start$sigma)
   keep <- saved$keep_effects %||% keeps_effects(inputs)
   monitor <- new_monitor("mmash", control, inputs$verbose, control$iterations)
-  began <- proc.time()[["elapsed"]]
+  clock <- stopwatch()
   out <- mmash_gibbs(inputs$input, inputs$core, start, mmash_core_settings(inputs), variance, keep,
                      control, control$seed, monitor, inputs$threads)
-  seconds <- proc.time()[["elapsed"]] - began
-  new_mmash(gibbs_output(out, inputs, keep, variance, seconds), inputs)
+  new_mmash(gibbs_output(out, inputs, keep, variance, clock()), inputs)
 }
 
 # The rank that a variational fit prefers, and chains that keep to it.
 gibbs_auto_rank <- function(inputs) {
-  control <- vb_control(start = inputs$control$start)
+  limit <- inputs$control$time_limit
+  clock <- stopwatch()
+  control <- vb_control(start = inputs$control$start, time_limit = limit)
   control$seed <- inputs$control$seed
   chosen <- mmash_auto_rank(utils::modifyList(inputs, list(method = "vb", control = control)))
   inputs$residual$rank <- chosen$rank
+  search <- clock()
+  inputs$control$time_limit <- max(limit - search, 0)
   out <- mmash_gibbs_run(inputs)
+  out$control$time_limit <- limit
   out$candidates <- chosen$candidates
-  out$objective$seconds <- out$objective$seconds + sum(chosen$candidates$seconds)
-  out
+  after_seconds(out, search)
 }
 
 # Draws of single effects are kept while they stay below max_draws numbers in all.

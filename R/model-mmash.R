@@ -382,24 +382,22 @@ mmash_auto_rank <- function(inputs) {
     return(out)
   }
   if (inputs$method == "gibbs") return(gibbs_auto_rank(inputs))
-  began <- proc.time()[["elapsed"]]
-  tried <- try_ranks(inputs, function() proc.time()[["elapsed"]] - began)
+  clock <- stopwatch()
+  tried <- try_ranks(inputs, clock)
   best <- tried$best
   best$control$time_limit <- inputs$control$time_limit
-  seconds <- best$objective$seconds # those of the other ranks come first
-  best$objective$seconds <- seconds + max(tried$seconds - max(seconds), 0)
   best$candidates <- tried$rows
-  best
+  after_seconds(best, max(clock() - max(best$objective$seconds), 0)) # those of the other ranks
 }
 
 # Ranks 0, 1, ... while BIC falls, within one time limit. A fit that ran out of sweeps could still
 # be better than the last: it does not end the search (and the choice counts as not converged).
-try_ranks <- function(inputs, seconds) {
+try_ranks <- function(inputs, clock) {
   limit <- inputs$control$time_limit
   best <- rows <- NULL
   for (rank in seq_along(inputs$data$conditions) - 1L) {
     inputs$residual$rank <- rank
-    inputs$control$time_limit <- max(limit - seconds(), 0)
+    inputs$control$time_limit <- max(limit - clock(), 0)
     fit <- mmash_run(inputs)
     rows <- rbind(rows, mmash_candidate(fit, rank))
     better <- rows$BIC[nrow(rows)] <= min(rows$BIC)
@@ -407,7 +405,7 @@ try_ranks <- function(inputs, seconds) {
     stopped <- fit$convergence$status %in% c("interrupted", "time_limit")
     if (stopped || (!better && fit$convergence$converged)) break
   }
-  list(best = best, rows = rows, seconds = seconds())
+  list(best = best, rows = rows)
 }
 
 mmash_candidate <- function(fit, rank) {

@@ -55,13 +55,25 @@ progress_bar <- function(label, total, frame = parent.frame(2)) {
   }
 }
 
+# A function that tells the seconds since it was made.
+stopwatch <- function() {
+  begin <- proc.time()[["elapsed"]]
+  function() proc.time()[["elapsed"]] - begin
+}
+
+# The time that was spent before a fit stands before its own.
+after_seconds <- function(fit, seconds) {
+  fit$objective$seconds <- fit$objective$seconds + seconds
+  fit
+}
+
 # Many units in blocks: one bar, one clock and one stop for all of them.
 block_run <- function(label, units, time_limit, verbose) {
-  begin <- proc.time()[["elapsed"]]
+  clock <- stopwatch()
   stopped <- FALSE
   bar <- if (verbose) progress_bar(label, units)
   left <- function() {
-    if (stopped) 0 else max(time_limit - (proc.time()[["elapsed"]] - begin), 0)
+    if (stopped) 0 else max(time_limit - clock(), 0)
   }
   list(units = units, bar = bar, left = left, going = function() left() > 0,
        stop = function() stopped <<- TRUE)
@@ -96,8 +108,17 @@ resolve_bpparam <- function(BPPARAM, fun) {
 # sent to every worker.
 map_items <- function(items, fun, BPPARAM = NULL) {
   if (is.null(BPPARAM)) return(lapply(items, fun))
-  tryCatch(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM), bplist_error = function(e) {
+  work <- function() with_library_paths(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM))
+  tryCatch(work(), bplist_error = function(e) {
     failed <- Find(function(result) inherits(result, "error"), BiocParallel::bpresult(e))
     stop(conditionMessage(failed %||% e), call. = FALSE)
   })
+}
+
+# R processes that start meanwhile look for packages where this one does, .libPaths() included.
+with_library_paths <- function(expression) {
+  before <- Sys.getenv("R_LIBS", NA)
+  on.exit(if (is.na(before)) Sys.unsetenv("R_LIBS") else Sys.setenv(R_LIBS = before))
+  Sys.setenv(R_LIBS = paste(.libPaths(), collapse = .Platform$path.sep))
+  expression
 }

@@ -251,6 +251,8 @@ class Mmash {
   void for_rows(const std::function<void(Index, Range)>& task) const;
   template <class Visit>
   void visit_block(State& s, mmash::Workspace& w, Index block, const double* x, Visit& visit) const;
+  void prepare_block(const State& s, Index block, std::vector<mmash::Profile>& profiles,
+                     std::vector<mmash::Basis>& bases) const;
   template <class Visit>
   void visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const;
   void measure_patterns();

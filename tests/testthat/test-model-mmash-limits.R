@@ -166,9 +166,31 @@ test_that("folds run on workers that do not know the data", {
   skip_if_not_installed("BiocParallel")
   d <- mixed_data(6, n = 30, p = 5)
   here <- mmash_cv(d$x, d$y, folds = 2, prior = quick_prior(), seed = 1)
+  libraries <- Sys.getenv("R_LIBS", NA) # as where .libPaths() alone knows where the package is
+  Sys.unsetenv("R_LIBS")
+  on.exit(if (!is.na(libraries)) Sys.setenv(R_LIBS = libraries))
   there <- mmash_cv(d$x, d$y, folds = 2, prior = quick_prior(), seed = 1,
                     BPPARAM = BiocParallel::SnowParam(2))
   expect_identical(there$predictions, here$predictions)
+})
+
+test_that("one time limit holds for the search of a rank and the chains after it", {
+  d <- two_causal(.5, n = 100)
+  fit <- suppressWarnings(mmash(d$x, d$y, method = "gibbs", residual = low_rank("auto"), seed = 1,
+                                control = gibbs_control(chains = 1, iterations = 1e6,
+                                                        time_limit = .5)))
+  expect_identical(fit$convergence$status, "time_limit")
+  expect_identical(fit$control$time_limit, .5)
+  spent <- range(objective(fit)$seconds)
+  expect_gt(spent[1], sum(fit$candidates$seconds) - .05)
+  expect_lt(spent[2], 1.5)
+})
+
+test_that("what is printed of signals is what credible_sets() gives", {
+  d <- two_causal(.8, n = 200)
+  fit <- mmash(d$x, d$y, seed = 1, verbose = FALSE)
+  sets <- length(unique(credible_sets(fit)$set))
+  expect_match(describe_fit(fit), sprintf("%d credible set", sets), all = FALSE)
 })
 
 test_that("a full residual covariance from few samples is warned of", {

@@ -3,8 +3,9 @@
 #   Rscript mmash.R            MIXOLOGY_BENCH_LARGE=true adds the .bed file of 100,000 samples
 
 suppressPackageStartupMessages(library(mixology))
-if (!exists("bench_result")) bench_result <- function(...) invisible()
-peer <- requireNamespace("mr.mashr", quietly = TRUE)
+source(system.file("scripts", "bench", "measure.R", package = "mixology", mustWork = TRUE))
+report <- reporter("mmash")
+peer <- has("mr.mashr")
 
 quiet <- suppressWarnings
 plain <- function(sweeps) {
@@ -66,8 +67,8 @@ compare <- function(case, residual, many, peer_sweeps) {
   row$peer_ms_per_sweep <- 1e3 * peer_seconds
   row$ratio <- peer_seconds / seconds
   row$largest_difference <- max(abs(coef(same)[-1, ] - result$mu1))
-  bench_result("mmash", sprintf("one sweep, P %d, J %d, %s", case$p, case$j, row$update), seconds,
-               "mr.mashr", peer_seconds)
+  report(sprintf("one sweep, P %d, J %d, %s", case$p, case$j, row$update), seconds, "mr.mashr",
+         peer_seconds)
   row
 }
 
@@ -88,6 +89,26 @@ part <- case(670, 500, 49)
 show("N 670, P 500, J 49", compare(part, FALSE, 55, 1))
 show("N 670, P 5000, J 49", rbind(compare(large, FALSE, 65, 0), compare(large, TRUE, 65, 0)))
 
+# Samples without some conditions: each variant then has a precision of its own, whose full prior
+# matrices are decomposed in every sweep.
+with_gaps <- function(case, share) {
+  set.seed(4)
+  case$y[sample(length(case$y), share * length(case$y))] <- NA
+  case
+}
+complete <- case(600, 500, 10)
+show("N 600, P 500, J 10, weights and residual updated, a share of the responses missing",
+     do.call(rbind, lapply(c(0, .1, .3), function(share) {
+       sigma <- stats::cov(complete$y)
+       with <- if (share > 0) with_gaps(complete, share) else complete
+       fit <- function(sweeps) {
+         quiet(mmash(with$x, with$y, with$prior, residual = sigma, update = c("weights", "residual"),
+                     control = plain(sweeps), threads = 1, verbose = FALSE))
+       }
+       data.frame(missing = share, patterns = nrow(unique(is.na(with$y))),
+                  ms_per_sweep = 1e3 * sweep_seconds(fit, 5, if (share > 0) 35 else 205))
+     })))
+
 cat("\nWhole fits, N 600, P 1000, J 10, default settings, standardised variants\n")
 whole <- do.call(rbind, lapply(c(0, .8), function(correlation) {
   set.seed(2)
@@ -102,22 +123,36 @@ show("", whole)
 
 # The published simulation: 480 training and 120 test samples, 1000 normal variables, 50 causal, 10
 # conditions, PVE .5. Medians of the squared correlation over replicates and conditions. Published:
-# mr.mash from a group-lasso start. mr.mashr itself needs minutes for one of these fits; its climb
-# from that start is repeated here by the same iterates (see the largest difference above).
-from_group_lasso <- function(x, y, prior) {
+# mr.mash from a group-lasso start. mr.mashr itself needs minutes for one of these fits and is asked
+# in the first MIXOLOGY_BENCH_PEER_FITS replicates only (none); in all of them its climb from that
+# start is repeated by the same iterates (see the largest difference above).
+group_lasso <- function(x, y, prior) {
   cv <- glmnet::cv.glmnet(x, y, family = "mgaussian", nfolds = 5, nlambda = 50)
   b <- vapply(stats::coef(cv, s = "lambda.min"), function(z) as.numeric(z)[-1], numeric(ncol(x)))
   nonzero <- mean(rowSums(abs(b)) > 0)
   parts <- length(mixology:::prior_components(prior)) - 1
-  start <- list(coef = b, weights = c(1 - nonzero, rep(nonzero / parts, parts)),
-                residual = stats::cov(y - x %*% b))
-  quiet(mmash(x, y, prior, standardize = TRUE, penalty = 1, verbose = FALSE,
-              control = vb_control(accelerate = FALSE, start = start, tolerance = 1e-7)))
+  list(coef = b, weights = c(1 - nonzero, rep(nonzero / parts, parts)),
+       residual = stats::cov(y - x %*% b))
+}
+
+same_iterates <- function(x, y, prior, start) {
+  fit <- quiet(mmash(x, y, prior, standardize = TRUE, penalty = 1, verbose = FALSE,
+                     control = vb_control(accelerate = FALSE, start = start, tolerance = 1e-7)))
+  function(x) predict(fit, x)
+}
+
+mr_mash <- function(x, y, prior, start) {
+  covariances <- lapply(mixology:::component_covariances(prior), function(v) {
+    if (is.null(v)) matrix(0, ncol(y), ncol(y)) else v
+  })
+  fit <- quiet(mr.mashr::mr.mash(x, y, covariances, w0 = start$weights, V = start$residual,
+                                 mu1_init = start$coef, standardize = TRUE, verbose = FALSE,
+                                 nthreads = 1))
+  function(x) stats::predict(fit, x)
 }
 
 # A constant prediction explains nothing.
-test_r2 <- function(fit, x, y) {
-  predicted <- predict(fit, x)
+test_r2 <- function(predicted, y) {
   vapply(seq_len(ncol(y)), function(j) {
     if (stats::sd(predicted[, j]) > 0) stats::cor(predicted[, j], y[, j])^2 else 0
   }, 0)
@@ -125,7 +160,7 @@ test_r2 <- function(fit, x, y) {
 
 # Replicates of one design (arguments of simulate_mmash()), a fifth of the samples held out, in the
 # conditions that have effects. 'ahead': on the same data, replicate by replicate, the mean over
-# conditions of ours less the peer's.
+# conditions of ours less that of the group-lasso start; ahead_mr.mash: less that of mr.mashr.
 accuracy <- function(design, replicates, published = NA, ...) {
   one <- function(seed) {
     set.seed(seed)
@@ -137,20 +172,36 @@ accuracy <- function(design, replicates, published = NA, ...) {
     seconds <- system.time(fit <- quiet(mmash(x, y, prior, standardize = TRUE, seed = 1,
                                               verbose = FALSE)))[["elapsed"]]
     active <- colSums(d$truth$coefficients != 0) > 0
-    r2 <- function(fit) test_r2(fit, d$x[-train, ], d$y[-train, ])[active]
-    list(ours = r2(fit), seconds = seconds, converged = fit$convergence$converged,
-         peer = if (lasso) r2(from_group_lasso(x, y, prior)) else NA)
+    r2 <- function(predictor) test_r2(predictor(d$x[-train, ]), d$y[-train, ])[active]
+    out <- list(ours = r2(function(x) predict(fit, x)), seconds = seconds,
+                converged = fit$convergence$converged, lasso = NA, mr_mash = NA, mr_seconds = NA)
+    if (!lasso) return(out)
+    start <- group_lasso(x, y, prior)
+    out$lasso <- r2(same_iterates(x, y, prior, start))
+    if (seed <= peer_fits) {
+      out$mr_seconds <- system.time(there <- mr_mash(x, y, prior, start))[["elapsed"]]
+      out$mr_mash <- r2(there)
+    }
+    out
   }
   runs <- lapply(seq_len(replicates), one)
-  middle <- function(part) stats::median(unlist(lapply(runs, `[[`, part)))
-  ahead <- vapply(runs, function(run) mean(run$ours - run$peer), 0)
-  data.frame(..., mmash = middle("ours"), from_group_lasso = middle("peer"), published,
-             ahead = mean(ahead), standard_error = stats::sd(ahead) / sqrt(replicates),
-             seconds = middle("seconds"), converged = mean(vapply(runs, `[[`, NA, "converged")))
+  middle <- function(part) stats::median(unlist(lapply(runs, `[[`, part)), na.rm = TRUE)
+  ahead <- function(part) vapply(runs, function(run) mean(run$ours) - mean(run[[part]]), 0)
+  out <- data.frame(..., mmash = middle("ours"), from_group_lasso = middle("lasso"), published,
+                    ahead = mean(ahead("lasso")),
+                    standard_error = stats::sd(ahead("lasso")) / sqrt(replicates),
+                    seconds = middle("seconds"),
+                    converged = mean(vapply(runs, `[[`, NA, "converged")))
+  if (lasso && peer_fits > 0) {
+    out$ahead_mr.mash <- mean(ahead("mr_mash"), na.rm = TRUE)
+    out$seconds_mr.mash <- middle("mr_seconds")
+  }
+  out
 }
 
 replicates <- as.integer(Sys.getenv("MIXOLOGY_BENCH_REPLICATES", "2"))
-lasso <- requireNamespace("glmnet", quietly = TRUE)
+peer_fits <- if (peer) as.integer(Sys.getenv("MIXOLOGY_BENCH_PEER_FITS", "0")) else 0L
+lasso <- has("glmnet")
 in_words <- sprintf("medians of %d replicates x conditions (MIXOLOGY_BENCH_REPLICATES)", replicates)
 
 published <- data.frame(correlation = rep(c(0, .5, .8), 2),
@@ -185,11 +236,6 @@ write_large_bed <- function(stem, n, p) {
   writeLines(sprintf("s%d s%d 0 0 0 0", seq_len(n), seq_len(n)), paste0(stem, ".fam"))
 }
 
-peak_memory <- function() {
-  status <- readLines("/proc/self/status")
-  as.numeric(gsub("[^0-9]", "", grep("^VmHWM", status, value = TRUE))) / 1024
-}
-
 if (identical(Sys.getenv("MIXOLOGY_BENCH_LARGE"), "true") && file.exists("/proc/self/status")) {
   n <- 100000
   p <- 5000
@@ -198,10 +244,9 @@ if (identical(Sys.getenv("MIXOLOGY_BENCH_LARGE"), "true") && file.exists("/proc/
   write_large_bed(stem, n, p)
   y <- matrix(stats::rnorm(10 * n), n)
   prior <- mash_prior(matrices = mixology:::canonical_matrices(10), grid = .01 * sqrt(2)^(0:13))
-  before <- peak_memory()
-  time <- system.time(quiet(mmash(paste0(stem, ".bed"), y, prior, control = plain(5))))
+  cost <- measure(quiet(mmash(paste0(stem, ".bed"), y, prior, control = plain(5))))
   unlink(paste0(stem, c(".bed", ".bim", ".fam")))
   show("N 100,000, P 5,000, J 10 from a .bed file, 5 sweeps",
-       data.frame(file_MB = (n / 4 * p) / 2^20, seconds = time[["elapsed"]],
-                  peak_MB_before = before, peak_MB = peak_memory()))
+       data.frame(file_MB = (n / 4 * p) / 2^20, seconds = cost$elapsed,
+                  MB_beyond_the_responses = cost$memory))
 }

@@ -34,7 +34,7 @@ inline MatrixXd within_covariance(const Mixture& mixture, const Workspace& w) {
     const Index from = mixture.start(k), r = mixture.start(k + 1) - from;
     const Eigen::Map<const VectorXd> u(w.u.data() + from, r);
     if (u.maxCoeff() <= 0.0) continue;
-    const MatrixXd q = mixture.directions(k);
+    const MatrixXd q = mixture.directions(k).topRows(mixture.conditions());
     out += q * u.asDiagonal() * q.transpose();
   }
   return out;

@@ -34,6 +34,11 @@ struct Prior {
   Index components() const { return (null ? 1 : 0) + matrices() * scales(); }
 };
 
+// Q, its rows as columns of width() numbers, and c, for one L.
+struct Basis {
+  std::vector<double> q, c;
+};
+
 struct Profile;
 
 // Buffers of one thread.
@@ -56,8 +61,7 @@ class Mixture {
     for (Index l = 0; l < prior.scales(); ++l) {
       scale_[static_cast<std::size_t>(l)] = prior.variances[l];
     }
-    q_.assign(static_cast<std::size_t>(width_ * conditions()), 0.0);
-    c_.assign(static_cast<std::size_t>(width_), 0.0);
+    clear(basis_);
     g_.assign(static_cast<std::size_t>(width_ * lanes_), 0.0);
     log_det_.assign(static_cast<std::size_t>(matrices() * lanes_), 0.0);
     log_pi_.assign(static_cast<std::size_t>(size()), kNever);
@@ -86,13 +90,32 @@ class Mixture {
 
   // Q and c for L = d * precision; with d > 0 also the tables for this one d.
   void decompose(const MatrixXd& precision, double common) {
-    for (Index k = 0; k < matrices(); ++k) {
-      const MatrixXd& a = prior_.factors[static_cast<std::size_t>(k)];
-      const MatrixXd inner = a.transpose() * precision * a;
-      put(k, a, inner);
-    }
+    decompose(precision, basis_);
     common_ = common;
     if (common > 0.0) fill_tables(common, g_.data(), log_det_.data());
+  }
+
+  // The same beforehand, to be taken up by use().
+  void decompose(const MatrixXd& precision, Basis& out) const {
+    clear(out);
+    Eigen::SelfAdjointEigenSolver<MatrixXd> eigen;
+    for (Index k = 0; k < matrices(); ++k) {
+      const MatrixXd& a = prior_.factors[static_cast<std::size_t>(k)];
+      if (a.cols() == 1) {
+        put(start(k), a, VectorXd::Constant(1, quadratic_form(a.col(0), precision)), out);
+        continue;
+      }
+      eigen.compute(a.transpose() * precision * a);
+      if (eigen.info() != Eigen::Success) {
+        throw std::runtime_error("mmash: a prior matrix has no eigen-decomposition");
+      }
+      put(start(k), a * eigen.eigenvectors(), eigen.eigenvalues(), out);
+    }
+  }
+
+  void use(Basis& basis) {
+    std::swap(basis_, basis);
+    common_ = 0.0;
   }
 
   void reserve(Workspace& w) const {
@@ -115,12 +138,12 @@ class Mixture {
   double update(const double* phi, double d, Workspace& w) const {
     const Index nj = conditions();
     if (common_ <= 0.0) {
-      for (std::size_t i = 0; i < w.c.size(); ++i) w.c[i] = d * c_[i];
+      for (std::size_t i = 0; i < w.c.size(); ++i) w.c[i] = d * basis_.c[i];
       panel::scale_tables(w.c.data(), start_.data(), matrices(), scale_.data(), lanes_, w.g.data(),
                           w.log_det.data());
       base_from(w.log_det.data(), w.base.data());
     }
-    panel::rotate(q_.data(), width_, phi, nj, width_, w.z.data());
+    panel::rotate(basis_.q.data(), width_, phi, nj, width_, w.z.data());
     for (Index i = 0; i < width_; ++i) {
       const auto s = static_cast<std::size_t>(i);
       w.h[s] = 0.5 * w.z[s] * w.z[s];
@@ -134,18 +157,19 @@ class Mixture {
       const auto s = static_cast<std::size_t>(i);
       w.w[s] = w.u[s] * w.z[s];
     }
-    panel::rotate_back(q_.data(), width_, w.w.data(), nj, width_, w.mean.data());
+    panel::rotate_back(basis_.q.data(), width_, w.w.data(), nj, width_, w.mean.data());
     return log_bf;
   }
 
   double g(const Workspace& w, Index l, Index i) const {
     return w.g[static_cast<std::size_t>(l + i * lanes_)];
   }
-  double q(Index j, Index i) const { return q_[static_cast<std::size_t>(i + j * width_)]; }
+  double q(Index j, Index i) const { return basis_.q[static_cast<std::size_t>(i + j * width_)]; }
+  // Q_k, rows of a panel.
   MatrixXd directions(Index k) const {
-    MatrixXd out(conditions(), start(k + 1) - start(k));
+    MatrixXd out = MatrixXd::Zero(panel::padded(conditions()), start(k + 1) - start(k));
     for (Index i = 0; i < out.cols(); ++i) {
-      for (Index j = 0; j < out.rows(); ++j) out(j, i) = q(j, start(k) + i);
+      for (Index j = 0; j < conditions(); ++j) out(j, i) = q(j, start(k) + i);
     }
     return out;
   }
@@ -153,28 +177,31 @@ class Mixture {
   static constexpr double kNever = -1e300;  // log of a weight that is zero
 
  private:
-  void put(Index k, const MatrixXd& a, const MatrixXd& inner) {
-    MatrixXd q = a;
-    VectorXd c = inner.diagonal();
-    if (a.cols() > 1) {
-      const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(inner);
-      if (eigen.info() != Eigen::Success) {
-        throw std::runtime_error("mmash: a prior matrix has no eigen-decomposition");
-      }
-      q = a * eigen.eigenvectors();
-      c = eigen.eigenvalues();
+  void clear(Basis& basis) const {
+    basis.q.assign(static_cast<std::size_t>(width_ * conditions()), 0.0);
+    basis.c.assign(static_cast<std::size_t>(width_), 0.0);
+  }
+
+  // a'L a; many a are of one condition.
+  static double quadratic_form(const Eigen::Ref<const VectorXd>& a, const MatrixXd& precision) {
+    double sum = 0.0;
+    for (Index j = 0; j < a.size(); ++j) {
+      if (a[j] != 0.0) sum += a[j] * precision.col(j).dot(a);
     }
+    return sum;
+  }
+
+  void put(Index first, const MatrixXd& q, const VectorXd& c, Basis& out) const {
     for (Index i = 0; i < q.cols(); ++i) {
-      const Index at = start(k) + i;
-      c_[static_cast<std::size_t>(at)] = std::max(c[i], 0.0);
+      out.c[static_cast<std::size_t>(first + i)] = std::max(c[i], 0.0);
       for (Index j = 0; j < conditions(); ++j) {
-        q_[static_cast<std::size_t>(at + j * width_)] = q(j, i);
+        out.q[static_cast<std::size_t>(first + i + j * width_)] = q(j, i);
       }
     }
   }
 
   void fill_tables(double d, double* g, double* log_det) const {
-    std::vector<double> c(c_);
+    std::vector<double> c(basis_.c);
     for (double& value : c) value *= d;
     panel::scale_tables(c.data(), start_.data(), matrices(), scale_.data(), lanes_, g, log_det);
   }
@@ -191,8 +218,17 @@ class Mixture {
   Index width_ = 0;
   double common_ = 0.0;
   std::vector<int> start_;
-  std::vector<double> scale_, q_, c_, g_, log_det_, log_pi_;
+  Basis basis_;
+  std::vector<double> scale_, g_, log_det_, log_pi_;
 };
+
+// sum += a b', where a and sum have rows of a panel.
+inline void add_product(const Eigen::Ref<const MatrixXd>& a, const Eigen::Ref<const MatrixXd>& b,
+                        MatrixXd& sum) {
+  const MatrixXd minus = -b;
+  panel::subtract(a.data(), a.outerStride(), a.cols(), minus.data(), sum.data(), sum.rows(),
+                  sum.cols(), sum.rows());
+}
 
 // sum_p d_p sum_t alpha_pt (S_pt + mu_pt mu_pt'), gathered in the bases of the prior matrices and
 // mapped back once.
@@ -226,15 +262,17 @@ class SecondMoments {
 
   MatrixXd total() {
     const Index nj = mixture_.conditions();
-    MatrixXd sum = MatrixXd::Zero(nj, nj);
+    MatrixXd sum = MatrixXd::Zero(panel::padded(nj), nj);
     for (Index k = 0; k < mixture_.matrices(); ++k) {
       flush(k);
       const MatrixXd q = mixture_.directions(k);
       MatrixXd inner = outer_[static_cast<std::size_t>(k)].topRows(q.cols());
       inner.diagonal() += spread_.segment(mixture_.start(k), q.cols());
-      sum += q * inner * q.transpose();
+      MatrixXd image = MatrixXd::Zero(q.rows(), q.cols());
+      add_product(q, inner, image);
+      add_product(image, q.topRows(nj), sum);
     }
-    return 0.5 * (sum + sum.transpose());
+    return 0.5 * (sum.topRows(nj) + sum.topRows(nj).transpose());
   }
 
  private:
@@ -264,9 +302,7 @@ class SecondMoments {
     const Index n = filled_[s];
     if (n == 0) return;
     const Index r = outer_[s].cols();
-    const MatrixXd minus = -columns_[s].topLeftCorner(r, n);
-    panel::subtract(columns_[s].data(), columns_[s].rows(), n, minus.data(), outer_[s].data(),
-                    outer_[s].rows(), r, outer_[s].rows());
+    add_product(columns_[s].leftCols(n), columns_[s].topLeftCorner(r, n), outer_[s]);
     filled_[s] = 0;
   }
 

@@ -293,24 +293,44 @@ inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residua
   return phi;
 }
 
+// What the update of each effect of a block needs and the other effects do not change.
+inline void Mmash::prepare_block(const State& s, Index block, std::vector<mmash::Profile>& profiles,
+                                 std::vector<mmash::Basis>& bases) const {
+  const Index count = design().count(block);
+  const mmash::ProfileParts parts =
+      mmash::profile_parts(s.precision, sums_, design().first(block), count);
+  profiles.resize(static_cast<std::size_t>(count));
+  bases.resize(static_cast<std::size_t>(count));
+  auto prepare = [&](Index i) {
+    mmash::Profile& profile = profiles[static_cast<std::size_t>(i)];
+    profile = mmash::profile(s.precision, parts, i);
+    s.mixture->decompose(profile.precision, bases[static_cast<std::size_t>(i)]);
+  };
+  Monitor unstoppable;
+  Executor serial;
+  (executor_ == nullptr ? serial : *executor_)
+      .run(count, prepare, unstoppable);
+}
+
 template <class Visit>
 void Mmash::visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const {
   std::vector<double> buffer;
+  std::vector<mmash::Profile> profiles;
+  std::vector<mmash::Basis> bases;
   mmash::Mixture mixture = *s.mixture;
+  mixture.reserve(w);
   for (Index block = 0; block < design().blocks(); ++block) {
     const double* x = fetch(block, buffer);
-    const mmash::ProfileParts parts =
-        mmash::profile_parts(s.precision, sums_, design().first(block), design().count(block));
+    prepare_block(s, block, profiles, bases);
     for (Index i = 0; i < design().count(block); ++i) {
       const Index p = design().first(block) + i;
       if (design().square(p) <= 0.0) continue;
       const double* column = x + i * design().leading();
-      const mmash::Profile profile = mmash::profile(s.precision, parts, i);
+      const mmash::Profile& profile = profiles[static_cast<std::size_t>(i)];
       w.profile = &profile;
       s.phi.col(p) = evidence(s, p, s.residual, column);
       if (!options_.marginal) s.phi.col(p) += profile.precision * s.mean.col(p);
-      mixture.decompose(profile.precision, 1.0);
-      mixture.reserve(w);
+      mixture.use(bases[static_cast<std::size_t>(i)]);
       const VectorXd& next = visit(p, mixture, s.phi.col(p).data(), 1.0, w);
       const VectorXd change = next - s.mean.col(p);
       s.mean.col(p) = next;
