@@ -45,6 +45,9 @@ namespace mixology {
 
 // Rounding may move the objective by this much of its size; more than that is a fall.
 constexpr double kFallTolerance = 1e-9;
+// Where the objective is flat a step may move far and change it by its last digits alone: points
+// that differ by no more than this are as high as each other, so that rounding decides nothing.
+constexpr double kTie = 1e-13;
 
 // A Newton step that lowers the objective is tried again at a quarter of its length, this often.
 constexpr int kNewtonTrials = 3;
@@ -224,14 +227,15 @@ class Ascent {
     return HUGE_VAL;
   }
 
-  // Goes to `theta` if the objective is no lower there. Costs a sweep, taken or not.
+  // Goes to `theta` if the objective is no lower there, but for rounding. Costs a sweep, taken or not.
   bool try_point(const VectorXd& theta) {
     State trial = state_;
     model_.set_parameters(trial, theta);
     Stats trial_stats = local(trial);
     const double trial_value = model_.objective(trial, trial_stats);
     ++iteration_;
-    const bool higher = trial_value >= value_;  // false also when the trial is not a number
+    const double tie = kTie * objective_scale(std::abs(value_) + 1.0) + rounding();
+    const bool higher = trial_value >= value_ - tie;  // false also when the trial is not a number
     if (higher) {
       state_ = std::move(trial);
       stats_ = std::move(trial_stats);

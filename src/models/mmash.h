@@ -147,6 +147,8 @@ class Mmash {
     }
     return moved / 1000.0;
   }
+  // Weights ahead of the sweeps (models/mmash/weights.h).
+  VectorXd newton_direction(const State& s, const Stats& stats) const;
   // What starting points are compared by (models/mmash/evidence.h).
   double merit(const State& s, const Stats&, double objective) const;
 
@@ -251,8 +253,6 @@ class Mmash {
   void for_rows(const std::function<void(Index, Range)>& task) const;
   template <class Visit>
   void visit_block(State& s, mmash::Workspace& w, Index block, const double* x, Visit& visit) const;
-  void prepare_block(const State& s, Index block, std::vector<mmash::Profile>& profiles,
-                     std::vector<mmash::Basis>& bases) const;
   template <class Visit>
   void visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const;
   void measure_patterns();
@@ -263,6 +263,7 @@ class Mmash {
   Stats sweep_patterns(State& s) const;
 
   VectorXd response_variance() const;
+  MatrixXd bayes_factors(const State& s, const std::vector<Index>& components) const;
 
   Data data_;
   VectorXd floor_;  // least residual variance, one number per condition
@@ -276,3 +277,4 @@ class Mmash {
 
 #include "models/mmash/evidence.h"
 #include "models/mmash/sweep.h"
+#include "models/mmash/weights.h"

@@ -196,8 +196,11 @@ for (model in mixology:::registered_models()) {
         fit_model(model, method, control = control)
       }
       whole <- fit(14)
-      for (sweeps in 4:12) {
+      stopped <- FALSE
+      for (sweeps in if (method == "gibbs") 4:12 else 2:12) {
         short <- fit(sweeps)
+        if (isTRUE(short$convergence$converged)) break # it has nowhere to go
+        stopped <- TRUE
         data <- args[[mixology:::`%||%`(short$data_info$argument, 1)]]
         on <- suppressWarnings(resume(short, 14 - sweeps, data = data))
         expect_identical(on$estimate, whole$estimate, label = paste("from", sweeps))
@@ -205,6 +208,7 @@ for (model in mixology:::registered_models()) {
         expect_identical(objective(on)[c("iter", "value")], objective(whole)[c("iter", "value")])
         expect_identical(on$convergence$iterations, whole$convergence$iterations)
       }
+      expect_true(stopped)
     })
 
     test_that(paste(label, "is refitted by update()"), {

@@ -64,7 +64,7 @@ test_that("the same data in other forms or units give the same fit at the defaul
   o <- sample(120)
   turned <- mmash(x[o, ], y[o, ], prior, seed = 1)
   expect_equal(lfsr(turned), lfsr(fit), tolerance = 1e-9)
-  for (unit in c(1e-6, 1e6)) {
+  for (unit in c(2^-20, 2^20, 1e-6, 1e6)) {
     scaled <- mmash(x, y * unit, mash_prior(y * unit, X = x), seed = 1)
     expect_identical(scaled$convergence$iterations, fit$convergence$iterations)
     expect_equal(coef(scaled) / unit, coef(fit), tolerance = 1e-8)

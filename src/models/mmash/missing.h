@@ -7,6 +7,7 @@
 //   L_p = sum_m d_pm P_m - G_p'T_p,   and R changes by (x_p - Z T_p) (change of beta_p).
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "core/types.h"
@@ -57,6 +58,12 @@ MatrixXd kronecker_sum(const Precisions& precision, Index f, Index cols, Block b
 struct Profile {
   MatrixXd precision;  // J x J
   MatrixXd shift;      // f J x J; its rows a f, ..., a f + f - 1 belong to condition a
+  Eigen::LLT<MatrixXd> factor;  // of L_p
+  // The largest log Bayes factor that any prior could have against the null: phi'L^-1 phi / 2.
+  double most(const VectorXd& phi) const {
+    if (factor.info() != Eigen::Success) return HUGE_VAL;
+    return 0.5 * factor.matrixL().solve(phi).squaredNorm();
+  }
   // What a change of beta_p moves the coefficients of Z by, f x J.
   MatrixXd moved(const VectorXd& change, Index f) const {
     const VectorXd all = shift * change;
@@ -100,6 +107,7 @@ inline Profile profile(const Precisions& precision, const ProfileParts& parts, I
   out.shift = precision.fixed.solve(g);
   out.precision.noalias() -= g.transpose() * out.shift;
   out.precision = (0.5 * (out.precision + out.precision.transpose())).eval();
+  out.factor.compute(out.precision);
   return out;
 }
 

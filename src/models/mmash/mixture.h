@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -32,11 +33,6 @@ struct Prior {
   Index matrices() const { return static_cast<Index>(factors.size()); }
   Index scales() const { return variances.size(); }
   Index components() const { return (null ? 1 : 0) + matrices() * scales(); }
-};
-
-// Q, its rows as columns of width() numbers, and c, for one L.
-struct Basis {
-  std::vector<double> q, c;
 };
 
 struct Profile;
@@ -61,10 +57,14 @@ class Mixture {
     for (Index l = 0; l < prior.scales(); ++l) {
       scale_[static_cast<std::size_t>(l)] = prior.variances[l];
     }
-    clear(basis_);
+    q_.assign(static_cast<std::size_t>(width_ * conditions()), 0.0);
+    c_.assign(static_cast<std::size_t>(width_), 0.0);
+    awake_.resize(static_cast<std::size_t>(matrices()));
+    std::iota(awake_.begin(), awake_.end(), Index{0});
     g_.assign(static_cast<std::size_t>(width_ * lanes_), 0.0);
     log_det_.assign(static_cast<std::size_t>(matrices() * lanes_), 0.0);
     log_pi_.assign(static_cast<std::size_t>(size()), kNever);
+    pi_.assign(log_pi_.size(), 0.0);
   }
 
   Index conditions() const { return prior_.conditions(); }
@@ -82,40 +82,61 @@ class Mixture {
     return i / prior_.scales() * lanes_ + i % prior_.scales();
   }
 
+  std::vector<Index> matrices_of(const std::vector<Index>& components) const {
+    std::vector<Index> out;
+    for (Index t : components) {
+      const Index k = slot(t) / lanes_;
+      if (k < matrices() && (out.empty() || out.back() != k)) out.push_back(k);
+    }
+    return out;
+  }
+
   void set_weights(const VectorXd& log_weights) {
     for (Index t = 0; t < prior_.components(); ++t) {
-      log_pi_[static_cast<std::size_t>(slot(t))] = std::max(log_weights[t], kNever);
+      const auto at = static_cast<std::size_t>(slot(t));
+      log_pi_[at] = std::max(log_weights[t], kNever);
+      pi_[at] = std::exp(log_pi_[at]);
     }
   }
 
   // Q and c for L = d * precision; with d > 0 also the tables for this one d.
   void decompose(const MatrixXd& precision, double common) {
-    decompose(precision, basis_);
+    for (Index k : awake_) decompose_one(precision, k);
     common_ = common;
     if (common > 0.0) fill_tables(common, g_.data(), log_det_.data());
   }
 
-  // The same beforehand, to be taken up by use().
-  void decompose(const MatrixXd& precision, Basis& out) const {
-    clear(out);
-    Eigen::SelfAdjointEigenSolver<MatrixXd> eigen;
-    for (Index k = 0; k < matrices(); ++k) {
-      const MatrixXd& a = prior_.factors[static_cast<std::size_t>(k)];
-      if (a.cols() == 1) {
-        put(start(k), a, VectorXd::Constant(1, quadratic_form(a.col(0), precision)), out);
-        continue;
-      }
-      eigen.compute(a.transpose() * precision * a);
-      if (eigen.info() != Eigen::Success) {
-        throw std::runtime_error("mmash: a prior matrix has no eigen-decomposition");
-      }
-      put(start(k), a * eigen.eigenvectors(), eigen.eigenvalues(), out);
-    }
+  // The same of some matrices only.
+  void decompose(const MatrixXd& precision, std::vector<Index> awake) {
+    awake_ = std::move(awake);
+    decompose(precision, 0.0);
   }
 
-  void use(Basis& basis) {
-    std::swap(basis_, basis);
-    common_ = 0.0;
+  // Matrices that can matter to an effect no Bayes factor of which exceeds exp(most): the others
+  // together have less than kUnheard of the weight that the null has.
+  std::vector<Index> audible(double most) const {
+    std::vector<Index> out;
+    const double null = prior_.null ? pi_[static_cast<std::size_t>(matrices() * lanes_)] : 0.0;
+    const double least = null * kUnheard / static_cast<double>(matrices()) * std::exp(-most);
+    for (Index k = 0; k < matrices(); ++k) {
+      const auto from = pi_.begin() + static_cast<std::ptrdiff_t>(k * lanes_);
+      if (std::accumulate(from, from + lanes_, 0.0) >= least) out.push_back(k);
+    }
+    return out;
+  }
+
+  // Adds q's weights to `counts`; components that are left out keep those of the prior.
+  void count(const Workspace& w, VectorXd& counts) const {
+    counts += Eigen::Map<const VectorXd>(w.alpha.data(), counts.size());
+    std::size_t next = 0;
+    for (Index k = 0; k < matrices(); ++k) {
+      if (next < awake_.size() && awake_[next] == k) {
+        ++next;
+        continue;
+      }
+      counts.segment(k * lanes_, lanes_) +=
+          Eigen::Map<const VectorXd>(pi_.data() + k * lanes_, lanes_);
+    }
   }
 
   void reserve(Workspace& w) const {
@@ -138,12 +159,14 @@ class Mixture {
   double update(const double* phi, double d, Workspace& w) const {
     const Index nj = conditions();
     if (common_ <= 0.0) {
-      for (std::size_t i = 0; i < w.c.size(); ++i) w.c[i] = d * basis_.c[i];
-      panel::scale_tables(w.c.data(), start_.data(), matrices(), scale_.data(), lanes_, w.g.data(),
-                          w.log_det.data());
+      for (std::size_t i = 0; i < w.c.size(); ++i) w.c[i] = d * c_[i];
+      for (Index k : awake_) {
+        panel::scale_tables(w.c.data(), start_.data() + k, 1, scale_.data(), lanes_, w.g.data(),
+                            w.log_det.data() + k * lanes_);
+      }
       base_from(w.log_det.data(), w.base.data());
     }
-    panel::rotate(basis_.q.data(), width_, phi, nj, width_, w.z.data());
+    panel::rotate(q_.data(), width_, phi, nj, width_, w.z.data());
     for (Index i = 0; i < width_; ++i) {
       const auto s = static_cast<std::size_t>(i);
       w.h[s] = 0.5 * w.z[s] * w.z[s];
@@ -157,14 +180,14 @@ class Mixture {
       const auto s = static_cast<std::size_t>(i);
       w.w[s] = w.u[s] * w.z[s];
     }
-    panel::rotate_back(basis_.q.data(), width_, w.w.data(), nj, width_, w.mean.data());
+    panel::rotate_back(q_.data(), width_, w.w.data(), nj, width_, w.mean.data());
     return log_bf;
   }
 
   double g(const Workspace& w, Index l, Index i) const {
     return w.g[static_cast<std::size_t>(l + i * lanes_)];
   }
-  double q(Index j, Index i) const { return basis_.q[static_cast<std::size_t>(i + j * width_)]; }
+  double q(Index j, Index i) const { return q_[static_cast<std::size_t>(i + j * width_)]; }
   // Q_k, rows of a panel.
   MatrixXd directions(Index k) const {
     MatrixXd out = MatrixXd::Zero(panel::padded(conditions()), start(k + 1) - start(k));
@@ -174,12 +197,21 @@ class Mixture {
     return out;
   }
 
-  static constexpr double kNever = -1e300;  // log of a weight that is zero
+  static constexpr double kNever = -1e300;   // log of a weight that is zero
+  static constexpr double kUnheard = 1e-16;  // of the null's weight
 
  private:
-  void clear(Basis& basis) const {
-    basis.q.assign(static_cast<std::size_t>(width_ * conditions()), 0.0);
-    basis.c.assign(static_cast<std::size_t>(width_), 0.0);
+  void decompose_one(const MatrixXd& precision, Index k) {
+    const MatrixXd& a = prior_.factors[static_cast<std::size_t>(k)];
+    if (a.cols() == 1) {
+      put(start(k), a, VectorXd::Constant(1, quadratic_form(a.col(0), precision)));
+      return;
+    }
+    const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(a.transpose() * precision * a);
+    if (eigen.info() != Eigen::Success) {
+      throw std::runtime_error("mmash: a prior matrix has no eigen-decomposition");
+    }
+    put(start(k), a * eigen.eigenvectors(), eigen.eigenvalues());
   }
 
   // a'L a; many a are of one condition.
@@ -191,17 +223,17 @@ class Mixture {
     return sum;
   }
 
-  void put(Index first, const MatrixXd& q, const VectorXd& c, Basis& out) const {
+  void put(Index first, const MatrixXd& q, const VectorXd& c) {
     for (Index i = 0; i < q.cols(); ++i) {
-      out.c[static_cast<std::size_t>(first + i)] = std::max(c[i], 0.0);
+      c_[static_cast<std::size_t>(first + i)] = std::max(c[i], 0.0);
       for (Index j = 0; j < conditions(); ++j) {
-        out.q[static_cast<std::size_t>(first + i + j * width_)] = q(j, i);
+        q_[static_cast<std::size_t>(first + i + j * width_)] = q(j, i);
       }
     }
   }
 
   void fill_tables(double d, double* g, double* log_det) const {
-    std::vector<double> c(basis_.c);
+    std::vector<double> c(c_);
     for (double& value : c) value *= d;
     panel::scale_tables(c.data(), start_.data(), matrices(), scale_.data(), lanes_, g, log_det);
   }
@@ -209,7 +241,12 @@ class Mixture {
   // log pi_t - 1/2 log det(I + ...), and never for the lanes that only fill up a register
   void base_from(const double* log_det, double* base) const {
     const Index n = matrices() * lanes_;
-    for (Index i = 0; i < n; ++i) base[i] = log_pi_[static_cast<std::size_t>(i)] - 0.5 * log_det[i];
+    std::fill(base, base + n, kNever);
+    for (Index k : awake_) {
+      for (Index i = k * lanes_; i < (k + 1) * lanes_; ++i) {
+        base[i] = log_pi_[static_cast<std::size_t>(i)] - 0.5 * log_det[i];
+      }
+    }
     std::copy(log_pi_.end() - panel::kPad, log_pi_.end(), base + n);
   }
 
@@ -218,8 +255,8 @@ class Mixture {
   Index width_ = 0;
   double common_ = 0.0;
   std::vector<int> start_;
-  Basis basis_;
-  std::vector<double> scale_, g_, log_det_, log_pi_;
+  std::vector<Index> awake_;  // matrices in use, the others weigh nothing
+  std::vector<double> scale_, q_, c_, g_, log_det_, log_pi_, pi_;
 };
 
 // sum += a b', where a and sum have rows of a panel.
@@ -241,6 +278,7 @@ class SecondMoments {
       columns_.emplace_back(MatrixXd::Zero(panel::padded(r), r > 1 ? kColumns : 0));
       filled_.push_back(0);
     }
+    touched_.assign(filled_.size(), false);
     spread_ = VectorXd::Zero(mixture.width());
   }
 
@@ -248,6 +286,8 @@ class SecondMoments {
     spread_ += d * Eigen::Map<const VectorXd>(w.u.data(), mixture_.width());
     for (Index k = 0; k < mixture_.matrices(); ++k) {
       const double* alpha = w.alpha.data() + k * mixture_.lanes();
+      if (*std::max_element(alpha, alpha + mixture_.lanes()) == 0.0) continue;
+      touched_[static_cast<std::size_t>(k)] = true;
       for (Index l = 0; l < mixture_.prior().scales(); ++l) {
         if (alpha[l] > kNegligible) add_component(w, k, l, d * alpha[l]);
       }
@@ -257,6 +297,7 @@ class SecondMoments {
   void clear() {
     for (MatrixXd& outer : outer_) outer.setZero();
     std::fill(filled_.begin(), filled_.end(), Index{0});
+    std::fill(touched_.begin(), touched_.end(), false);
     spread_.setZero();
   }
 
@@ -264,6 +305,7 @@ class SecondMoments {
     const Index nj = mixture_.conditions();
     MatrixXd sum = MatrixXd::Zero(panel::padded(nj), nj);
     for (Index k = 0; k < mixture_.matrices(); ++k) {
+      if (!touched_[static_cast<std::size_t>(k)]) continue;
       flush(k);
       const MatrixXd q = mixture_.directions(k);
       MatrixXd inner = outer_[static_cast<std::size_t>(k)].topRows(q.cols());
@@ -309,6 +351,7 @@ class SecondMoments {
   const Mixture& mixture_;
   std::vector<MatrixXd> outer_, columns_;
   std::vector<Index> filled_;
+  std::vector<bool> touched_;  // matrices that took part
   VectorXd spread_;
 };
 

@@ -89,6 +89,11 @@ class GroupLassoPath {
     return std::sqrt(std::max(v.dot(state_.sigma * v), 0.0));
   }
 
+  // Of the entries, over the residual standard deviations.
+  double largest(const VectorXd& v) const {
+    return (v.array().square() / state_.sigma.diagonal().array()).sqrt().maxCoeff();
+  }
+
   double descend() {
     double moved = 0.0;
     model_.visit_all(
@@ -103,8 +108,8 @@ class GroupLassoPath {
           } else {
             w.mean.setZero();
           }
-          const double change = (w.mean - state_.mean.col(p)).cwiseAbs().maxCoeff();
-          moved = std::max(moved, change * std::sqrt(d) / lambda_);
+          const VectorXd change = w.mean - state_.mean.col(p);
+          moved = std::max(moved, largest(change) * std::sqrt(d) / lambda_);
           return w.mean;
         });
     return moved;

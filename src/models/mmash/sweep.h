@@ -141,8 +141,8 @@ namespace mmash {
 // Sums over SNPs that every sweep needs.
 struct Tally {
   explicit Tally(const Mixture& mixture) : alpha(VectorXd::Zero(mixture.size())) {}
-  void add(const Workspace& w, const double* phi, double log_bf) {
-    alpha += Eigen::Map<const VectorXd>(w.alpha.data(), alpha.size());
+  void add(const Mixture& mixture, const Workspace& w, const double* phi, double log_bf) {
+    mixture.count(w, alpha);
     fit += log_bf - w.mean.dot(Eigen::Map<const VectorXd>(phi, w.mean.size()));
   }
   // `precision`: diagonal of what the data's word on the effect has for its precision, over d.
@@ -175,7 +175,7 @@ inline Mmash::Stats Mmash::sweep_complete(State& s) const {
             [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                 mmash::Workspace& work) -> const VectorXd& {
               const double log_bf = m.update(phi, d, work);
-              tally.add(work, phi, log_bf);
+              tally.add(m, work, phi, log_bf);
               tally.moved_to(work.mean, s.mean.col(p), variances, d);
               log_bf_sum += log_bf;
               if (options_.learn_residual) moments.add(work, d);
@@ -293,44 +293,24 @@ inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residua
   return phi;
 }
 
-// What the update of each effect of a block needs and the other effects do not change.
-inline void Mmash::prepare_block(const State& s, Index block, std::vector<mmash::Profile>& profiles,
-                                 std::vector<mmash::Basis>& bases) const {
-  const Index count = design().count(block);
-  const mmash::ProfileParts parts =
-      mmash::profile_parts(s.precision, sums_, design().first(block), count);
-  profiles.resize(static_cast<std::size_t>(count));
-  bases.resize(static_cast<std::size_t>(count));
-  auto prepare = [&](Index i) {
-    mmash::Profile& profile = profiles[static_cast<std::size_t>(i)];
-    profile = mmash::profile(s.precision, parts, i);
-    s.mixture->decompose(profile.precision, bases[static_cast<std::size_t>(i)]);
-  };
-  Monitor unstoppable;
-  Executor serial;
-  (executor_ == nullptr ? serial : *executor_)
-      .run(count, prepare, unstoppable);
-}
-
 template <class Visit>
 void Mmash::visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const {
   std::vector<double> buffer;
-  std::vector<mmash::Profile> profiles;
-  std::vector<mmash::Basis> bases;
   mmash::Mixture mixture = *s.mixture;
   mixture.reserve(w);
   for (Index block = 0; block < design().blocks(); ++block) {
     const double* x = fetch(block, buffer);
-    prepare_block(s, block, profiles, bases);
+    const mmash::ProfileParts parts =
+        mmash::profile_parts(s.precision, sums_, design().first(block), design().count(block));
     for (Index i = 0; i < design().count(block); ++i) {
       const Index p = design().first(block) + i;
       if (design().square(p) <= 0.0) continue;
       const double* column = x + i * design().leading();
-      const mmash::Profile& profile = profiles[static_cast<std::size_t>(i)];
+      const mmash::Profile profile = mmash::profile(s.precision, parts, i);
       w.profile = &profile;
       s.phi.col(p) = evidence(s, p, s.residual, column);
       if (!options_.marginal) s.phi.col(p) += profile.precision * s.mean.col(p);
-      mixture.use(bases[static_cast<std::size_t>(i)]);
+      mixture.decompose(profile.precision, mixture.audible(profile.most(s.phi.col(p))));
       const VectorXd& next = visit(p, mixture, s.phi.col(p).data(), 1.0, w);
       const VectorXd change = next - s.mean.col(p);
       s.mean.col(p) = next;
@@ -371,7 +351,7 @@ inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
             [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                 mmash::Workspace& work) -> const VectorXd& {
               const double log_bf = m.update(phi, d, work);
-              tally.add(work, phi, log_bf);
+              tally.add(m, work, phi, log_bf);
               log_bf_sum += log_bf;
               const mmash::Profile& profile = *work.profile;
               tally.moved_to(work.mean, s.mean.col(p), profile.precision.diagonal(), 1.0);
