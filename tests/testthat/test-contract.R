@@ -1,9 +1,9 @@
 # One test for every model and engine: the same calls give the same kind of answer.
 
-quick_control <- function(method, ...) {
+quick_control <- function(method, ..., restarts = 3) {
   switch(method,
-    em = em_control(restarts = 3, ...),
-    vb = vb_control(restarts = 3, ...),
+    em = em_control(restarts = restarts, ...),
+    vb = vb_control(restarts = restarts, ...),
     gibbs = gibbs_control(chains = 2, iterations = 60, warmup = 20, ...))
 }
 
@@ -145,17 +145,17 @@ for (model in mixology:::registered_models()) {
       stopped <- if (method == "gibbs") {
         gibbs_control(chains = 2, iterations = 30, warmup = 10)
       } else {
-        quick_control(method, max_iterations = 4)
+        quick_control(method, max_iterations = 2, restarts = 1)
       }
       whole <- if (method == "gibbs") {
         gibbs_control(chains = 2, iterations = 50, warmup = 10)
       } else {
-        quick_control(method, max_iterations = 9)
+        quick_control(method, max_iterations = 9, restarts = 1)
       }
       short <- fit_model(model, method, control = stopped)
       long <- fit_model(model, method, control = whole)
       data <- args[[mixology:::`%||%`(short$data_info$argument, 1)]]
-      on <- suppressWarnings(resume(short, if (method == "gibbs") 20 else 5, data = data))
+      on <- suppressWarnings(resume(short, if (method == "gibbs") 20 else 7, data = data))
       expect_identical(on$estimate, long$estimate)
       expect_identical(on$posterior$draws, long$posterior$draws)
       expect_identical(objective(on)$value, objective(long)$value)
@@ -191,7 +191,7 @@ for (model in mixology:::registered_models()) {
         control <- if (method == "gibbs") {
           gibbs_control(chains = 2, iterations = sweeps, warmup = 3, thin = 1)
         } else {
-          quick_control(method, max_iterations = sweeps, tolerance = 1e-12)
+          quick_control(method, max_iterations = sweeps, tolerance = 1e-12, restarts = 1)
         }
         fit_model(model, method, control = control)
       }
