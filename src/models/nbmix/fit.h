@@ -141,7 +141,7 @@ inline void finish(const Gene& gene, const Gene& every, const Mixture& mixture, 
   NbmixEm model(gene);
   NbmixEm::State state = model.init(mixture);
   const PassSums sums = model.update_local(state, Range{0, gene.sites()});
-  const Curvature at = curvature(gene, mixture, sums, state.a, state.b);
+  const Curvature at = model.observed(state, sums);
   detail::pack(mixture, detail::natural_covariance(mixture, at.hessian), fit);
   const FullSums full = evaluate_full(every, gene, mixture);
   fit.log_likelihood = full.log_likelihood;
@@ -283,10 +283,30 @@ class GeneFitter {
     Executor serial;  // threads for little work cost more than they do
     Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
     AscentProgress progress;
-    fit.trace = climb_from_starts(model, starts, options_.em, pool, monitor, fit.starts, progress);
+    const EmOptions rest = warm_up(gene, model, starts, pool, monitor);
+    fit.trace = climb_from_starts(model, starts, rest, pool, monitor, fit.starts, progress);
     fit.starts.complete = fit.starts.complete && all_made;
     return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit,
                     monitor);
+  }
+
+  // Where the counts condense well, the short runs are made on condensed ones, and on all of them only
+  // two fifths of the sweeps. Returns what is left to be done.
+  EmOptions warm_up(const Gene& gene, const NbmixEm& model, std::vector<NbmixEm::State>& starts,
+                    Executor& pool, Monitor& monitor) const {
+    EmOptions rest = options_.em;
+    if (gene.sites() > 1 || starts.size() == 1 || rest.max_iterations <= rest.short_iterations) {
+      return rest;
+    }
+    const Gene coarse = condensed(gene);
+    if (2 * coarse.items() > gene.items()) return rest;
+    const NbmixEm quick(coarse);
+    std::vector<NbmixEm::State> walked;
+    for (const NbmixEm::State& start : starts) walked.push_back(quick.init(start.mixture));
+    short_runs(quick, walked, rest, pool, monitor);
+    for (std::size_t i = 0; i < starts.size(); ++i) starts[i] = model.init(walked[i].mixture);
+    rest.short_iterations = std::max(1, 2 * rest.short_iterations / 5);
+    return rest;
   }
 
   std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,

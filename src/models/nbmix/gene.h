@@ -43,6 +43,7 @@ struct Gene {
   double sum_s = 0.0;
   double sum_ss = 0.0;
   bool quadrature = false;  // zeros go through the rule
+  bool one_each = false;    // the last sites are those of the items, one each and in their order
 
   Index sites() const { return s.size(); }
   Index items() const { return static_cast<Index>(item_count.size()); }
@@ -127,6 +128,7 @@ inline void lay_cells(const Cells& cells, const SparseCounts& data, std::vector<
   }
   gene.zero_weight.tail(data.size).setConstant(gene.quadrature ? -1.0 : 0.0);
   for (Index i = 0; i < data.size; ++i) gene.s[zeros + i] = cells.s(data.cell[i]);
+  gene.one_each = true;
   gene.item_count = std::move(index);
   gene.item_weight.assign(static_cast<std::size_t>(data.size), 1.0);
   gene.first_item.assign(static_cast<std::size_t>(sites) + 1, 0);
@@ -157,6 +159,34 @@ inline Gene make_gene(const Cells& cells, const SparseCounts& data,
     detail::lay_cells(cells, data, std::move(index), gene);
   }
   return gene;
+}
+
+// A gene of one size factor with neighbouring large counts put together at their mean: a few hundred
+// items that stand for any number of them. No group spans more than a twentieth of its counts or
+// holds more than a 128th of the cells, so that neither a narrow mode nor a sparse tail is lost.
+inline Gene condensed(const Gene& gene) {
+  constexpr double kLeast = 32.0, kSpan = 1.05;
+  const double most = gene.n / 128.0;
+  Gene out = gene;
+  out.item_count.clear(), out.item_weight.clear();
+  std::vector<double> mean;
+  double first = 0.0;
+  for (Index i = 0; i < gene.items(); ++i) {
+    const double x = gene.item_x(i);
+    const double w = gene.item_weight[static_cast<std::size_t>(i)];
+    if (first > kLeast && x <= kSpan * first && out.item_weight.back() + w <= most) {
+      out.item_weight.back() += w;
+      mean.back() += (x - mean.back()) * w / out.item_weight.back();
+      continue;
+    }
+    first = x;
+    out.item_count.push_back(static_cast<Index>(mean.size()));
+    out.item_weight.push_back(w);
+    mean.push_back(x);
+  }
+  out.first_item = {0, static_cast<Index>(mean.size())};
+  out.table = RisingTable(std::move(mean));
+  return out;
 }
 
 }  // namespace mixology
