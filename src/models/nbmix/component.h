@@ -26,7 +26,8 @@ constexpr double kMaxPsi = 16.0;   // phi = 9e6
 constexpr double kMinPsi = -42.0;  // phi = 6e-19: the Poisson to the last bit
 
 // L = log(1 + s mu phi) at the sites.
-inline ArrayXd site_logs(const ArrayXd& s, const Component& c) {
+template <class Sites>
+ArrayXd site_logs(const Sites& s, const Component& c) {
   ArrayXd out = s * (std::exp(c.eta) * c.phi);
   if (c.phi == 0.0) return out;
   array_log1p(out.data(), out.data(), out.size());

@@ -63,11 +63,33 @@ inline double density_rounding(const Gene& gene) {
 
 namespace detail {
 
+// Where counts are no larger than `most`, which is not much more than their number: by ticking off.
+inline std::vector<double> tick_off(const SparseCounts& data, double most,
+                                    std::vector<Index>& index) {
+  std::vector<Index> place(static_cast<std::size_t>(most) + 1, 0);
+  for (Index i = 0; i < data.size; ++i) place[static_cast<std::size_t>(data.count[i])] = 1;
+  std::vector<double> x;
+  for (std::size_t v = 0; v < place.size(); ++v) {
+    if (place[v] == 0) continue;
+    place[v] = static_cast<Index>(x.size());
+    x.push_back(static_cast<double>(v));
+  }
+  for (Index i = 0; i < data.size; ++i) {
+    index[static_cast<std::size_t>(i)] = place[static_cast<std::size_t>(data.count[i])];
+  }
+  return x;
+}
+
 inline RisingTable distinct_counts(const SparseCounts& data, std::vector<Index>& index) {
+  index.resize(static_cast<std::size_t>(data.size));
+  const double most =
+      data.size > 0 ? *std::max_element(data.count, data.count + data.size) : 0.0;
+  if (most <= 4.0 * static_cast<double>(data.size)) {
+    return RisingTable(tick_off(data, most, index));
+  }
   std::vector<double> x(data.count, data.count + data.size);
   std::sort(x.begin(), x.end());
   x.erase(std::unique(x.begin(), x.end()), x.end());
-  index.resize(static_cast<std::size_t>(data.size));
   for (Index i = 0; i < data.size; ++i) {
     const auto at = std::lower_bound(x.begin(), x.end(), data.count[i]);
     index[static_cast<std::size_t>(i)] = at - x.begin();
