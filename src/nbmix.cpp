@@ -34,3 +34,13 @@ Rcpp::List nbmix_posterior(Rcpp::NumericVector x, Rcpp::NumericVector size_facto
                  {prob.begin(), log_density.begin()});
   return Rcpp::List::create(Rcpp::Named("prob") = prob, Rcpp::Named("log_density") = log_density);
 }
+
+// Which parts have no counts but zero: those without a standard error of mean and dispersion.
+// [[Rcpp::export(rng = false)]]
+Rcpp::LogicalVector nbmix_always_zero(Rcpp::NumericVector mean, Rcpp::NumericVector dispersion) {
+  Rcpp::LogicalVector out(mean.size());
+  for (R_xlen_t j = 0; j < mean.size(); ++j) {
+    out[j] = mean[j] == 0.0 || detail::always_zero(dispersion[j]);
+  }
+  return out;
+}

@@ -228,7 +228,8 @@ TEST_CASE("the observed information is the Hessian of the log likelihood") {
 TEST_CASE("an M step leaves the tables of where it ends, as does a step of the engine") {
   Rng rng(14);
   for (const bool equal : {true, false}) {
-    const std::vector<double> s = equal ? std::vector<double>(300, 1.0) : size_factors(300, 0.4, rng);
+    const std::vector<double> s =
+        equal ? std::vector<double>(300, 1.0) : size_factors(300, 0.4, rng);
     const Cells cells(s);
     const Mixture m = two_parts(3.0, 40.0);
     const Gene gene = make_gene(cells, draw(s, m, rng).view());
@@ -249,6 +250,56 @@ TEST_CASE("an M step leaves the tables of where it ends, as does a step of the e
       model.update_global(state, sums);
     }
   }
+}
+
+TEST_CASE("a start that waited goes on as one that did not") {
+  Rng rng(16);
+  const std::vector<double> s = size_factors(kManySites + 1000, 0.4, rng);
+  const Cells cells(s);
+  Mixture m = two_parts(3.0, 40.0);
+  const Gene gene = make_gene(cells, draw(s, m, rng).view(), ZeroSum::exact);
+  const NbmixEm model(gene);
+  const Range all{0, model.items()};
+  NbmixEm::State state = model.init(m);
+  model.update_global(state, model.update_local(state, all));
+  NbmixEm::State waited = state;
+  model.forget(waited);
+  CHECK_FALSE(waited.tables.has_logs);
+  CHECK(model.update_local(waited, all).log_likelihood ==
+        model.update_local(state, all).log_likelihood);
+  CHECK((waited.a == state.a).all());
+}
+
+TEST_CASE("very many cells are thinned for the starts, which keep their sums") {
+  Rng rng(17);
+  const std::vector<double> s = size_factors(300000, 0.4, rng);
+  const Cells cells(s);
+  const Mixture m = two_parts(3.0, 40.0);
+  const Gene gene = make_gene(cells, draw(s, m, rng).view(), ZeroSum::exact);
+  const Mixture even = Starts(gene).make(2, 1, false, rng);
+  CHECK(even.weight[0] == Approx(0.5).margin(1e-4));
+  const double mean = even.weight[0] * std::exp(even.component[0].eta) +
+                      even.weight[1] * std::exp(even.component[1].eta);
+  CHECK(mean == Approx(gene.sum_x / gene.sum_s).epsilon(0.05));
+}
+
+TEST_CASE("few size factors are told from many") {
+  std::vector<double> s;
+  for (Index i = 0; i < 500; ++i)
+    s.push_back(1.0 + static_cast<double>((7 * i) % Cells::kFewLevels));
+  const Cells few(s);
+  CHECK_FALSE(few.many_levels());
+  CHECK(few.level().size() == Cells::kFewLevels);
+  double cells_in_all = 0.0;
+  for (double w : few.level().weight) cells_in_all += w;
+  CHECK(cells_in_all == 500.0);
+  for (Index i = 0; i < 500; ++i) {
+    REQUIRE(few.level().node[static_cast<std::size_t>(few.level_of(i))] == few.s(i));
+  }
+  s.push_back(0.5);
+  const Cells many(s);
+  CHECK(many.many_levels());
+  CHECK(many.level().size() == 501);
 }
 
 TEST_CASE("condensed counts keep their sums, small counts, sparse tails and narrow modes") {

@@ -95,9 +95,7 @@ class ComponentLikelihood {
   }
 
   // Value, gradient and Hessian in (eta, psi); phi must be positive.
-  Slopes slopes(const Component& c) const {
-    return slopes(c, component_tables(sums_.gene, c));
-  }
+  Slopes slopes(const Component& c) const { return slopes(c, component_tables(sums_.gene, c)); }
   Slopes slopes(const Component& c, const ComponentTables& at) const {
     const double r = 1.0 / c.phi;
     const double u = std::exp(c.eta) * c.phi;
@@ -117,9 +115,8 @@ class ComponentLikelihood {
     out.psi = rise - bv - r * (av - al);
     out.eta_eta = -(bv - bvv) - r * (av - avv);
     out.eta_psi = -(bv - bvv) + r * avv;
-    out.psi_psi =
-        rise + c.phi * c.phi * array_dot(sums_.h, at.rising.second) - (bv - bvv) -
-        r * (al - av - avv);
+    out.psi_psi = rise + c.phi * c.phi * array_dot(sums_.h, at.rising.second) - (bv - bvv) -
+                  r * (al - av - avv);
     if (prior_ != nullptr) add_prior(c, out);
     return out;
   }
@@ -164,8 +161,7 @@ class ComponentLikelihood {
     if (!(zx_ > 0.0) || !(sums_.sum_zs() > 0.0)) return false;
     const Component limit = poisson();
     const bool poisson_best =
-        boundary_score() <= 0.0 &&
-        value(limit) >= (c.phi > 0.0 ? slopes(c, at).value : value(c));
+        boundary_score() <= 0.0 && value(limit) >= (c.phi > 0.0 ? slopes(c, at).value : value(c));
     if (c.phi > 0.0 && !poisson_best) return true;
     const bool left = !poisson_best && leave_boundary(c);
     if (poisson_best) c = limit;

@@ -40,6 +40,10 @@ class NbmixEm {
     return state;
   }
 
+  void forget(State& state) const {
+    if (gene_.sites() > kManySites) state = init(std::move(state.mixture));
+  }
+
   Stats update_local(State& state, Range range) const {
     const Mixture& m = state.mixture;
     state.tables.fill(gene_, m.component, range);
@@ -54,7 +58,7 @@ class NbmixEm {
       const ComponentSums sums{gene_, state.a.col(j), state.b.col(j), stats.h.col(j)};
       const auto at = static_cast<std::size_t>(j);
       ComponentLikelihood(sums).raise(state.mixture.component[at], state.tables.of[at], kSteps,
-                                       kLongStep);
+                                      kLongStep);
     }
     state.tables.has_logs = true;
   }

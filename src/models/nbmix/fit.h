@@ -8,6 +8,7 @@
 
 #include "engine/em.h"
 #include "engine/multistart.h"
+#include "models/nbmix/condense.h"
 #include "models/nbmix/em_model.h"
 #include "models/nbmix/results.h"
 #include "models/nbmix/single.h"
@@ -25,7 +26,8 @@ constexpr double kUninformed = 1e-10;
 namespace detail {
 
 // A component that has run to the largest dispersion, as one whose counts are all zero does.
-inline bool at_edge(const Component& c) { return c.phi >= std::exp(kMaxPsi) * (1.0 - 1e-9); }
+inline bool always_zero(double phi) { return phi >= std::exp(kMaxPsi) * (1.0 - 1e-9); }
+inline bool at_edge(const Component& c) { return always_zero(c.phi); }
 
 // J I^-1 J', empty where I is singular.
 inline MatrixXd delta_method(const MatrixXd& jacobian, const MatrixXd& information) {
@@ -283,30 +285,11 @@ class GeneFitter {
     Executor serial;  // threads for little work cost more than they do
     Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
     AscentProgress progress;
-    const EmOptions rest = warm_up(gene, model, starts, pool, monitor);
+    const EmOptions rest = warm_up(model, starts, options_.em, pool, monitor);
     fit.trace = climb_from_starts(model, starts, rest, pool, monitor, fit.starts, progress);
     fit.starts.complete = fit.starts.complete && all_made;
     return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit,
                     monitor);
-  }
-
-  // Where the counts condense well, the short runs are made on condensed ones, and on all of them only
-  // two fifths of the sweeps. Returns what is left to be done.
-  EmOptions warm_up(const Gene& gene, const NbmixEm& model, std::vector<NbmixEm::State>& starts,
-                    Executor& pool, Monitor& monitor) const {
-    EmOptions rest = options_.em;
-    if (gene.sites() > 1 || starts.size() == 1 || rest.max_iterations <= rest.short_iterations) {
-      return rest;
-    }
-    const Gene coarse = condensed(gene);
-    if (2 * coarse.items() > gene.items()) return rest;
-    const NbmixEm quick(coarse);
-    std::vector<NbmixEm::State> walked;
-    for (const NbmixEm::State& start : starts) walked.push_back(quick.init(start.mixture));
-    short_runs(quick, walked, rest, pool, monitor);
-    for (std::size_t i = 0; i < starts.size(); ++i) starts[i] = model.init(walked[i].mixture);
-    rest.short_iterations = std::max(1, 2 * rest.short_iterations / 5);
-    return rest;
   }
 
   std::vector<NbmixEm::State> initial(const Gene& gene, const NbmixEm& model, std::uint64_t item,

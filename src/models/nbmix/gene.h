@@ -82,8 +82,7 @@ inline std::vector<double> tick_off(const SparseCounts& data, double most,
 
 inline RisingTable distinct_counts(const SparseCounts& data, std::vector<Index>& index) {
   index.resize(static_cast<std::size_t>(data.size));
-  const double most =
-      data.size > 0 ? *std::max_element(data.count, data.count + data.size) : 0.0;
+  const double most = data.size > 0 ? *std::max_element(data.count, data.count + data.size) : 0.0;
   if (most <= 4.0 * static_cast<double>(data.size)) {
     return RisingTable(tick_off(data, most, index));
   }
@@ -167,13 +166,15 @@ inline Gene make_gene(const Cells& cells, const SparseCounts& data,
   gene.n = static_cast<double>(cells.size());
   for (Index i = 0; i < data.size; ++i) {
     gene.sum_x += data.count[i];
-    gene.constant += data.count[i] * cells.log_s(data.cell[i]) - log_gamma(data.count[i] + 1.0);
+    gene.constant += data.count[i] * cells.log_s(data.cell[i]);
   }
   gene.sum_s = cells.sum_s();
   gene.sum_ss = cells.sum_ss();
   std::vector<Index> index;
   gene.table = detail::distinct_counts(data, index);
-  if (cells.levels() <= Cells::kFewLevels) {
+  const ArrayXd factorials = gene.table.log_factorials();
+  for (const Index at : index) gene.constant -= factorials[at];
+  if (!cells.many_levels()) {
     detail::lay_levels(cells, data, index, gene);
   } else {
     gene.quadrature = zeros == ZeroSum::automatic && cells.has_rule() &&
@@ -181,34 +182,6 @@ inline Gene make_gene(const Cells& cells, const SparseCounts& data,
     detail::lay_cells(cells, data, std::move(index), gene);
   }
   return gene;
-}
-
-// A gene of one size factor with neighbouring large counts put together at their mean: a few hundred
-// items that stand for any number of them. No group spans more than a twentieth of its counts or
-// holds more than a 128th of the cells, so that neither a narrow mode nor a sparse tail is lost.
-inline Gene condensed(const Gene& gene) {
-  constexpr double kLeast = 32.0, kSpan = 1.05;
-  const double most = gene.n / 128.0;
-  Gene out = gene;
-  out.item_count.clear(), out.item_weight.clear();
-  std::vector<double> mean;
-  double first = 0.0;
-  for (Index i = 0; i < gene.items(); ++i) {
-    const double x = gene.item_x(i);
-    const double w = gene.item_weight[static_cast<std::size_t>(i)];
-    if (first > kLeast && x <= kSpan * first && out.item_weight.back() + w <= most) {
-      out.item_weight.back() += w;
-      mean.back() += (x - mean.back()) * w / out.item_weight.back();
-      continue;
-    }
-    first = x;
-    out.item_count.push_back(static_cast<Index>(mean.size()));
-    out.item_weight.push_back(w);
-    mean.push_back(x);
-  }
-  out.first_item = {0, static_cast<Index>(mean.size())};
-  out.table = RisingTable(std::move(mean));
-  return out;
 }
 
 }  // namespace mixology

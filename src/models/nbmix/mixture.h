@@ -54,6 +54,9 @@ inline std::vector<ComponentTables> density_tables(const Gene& gene, const Mixtu
   return out;
 }
 
+// With fewer sites what a waiting start keeps is nothing.
+constexpr Index kManySites = 50000;
+
 // The tables of the components of a climb. Those of the sites are made by the local update, for the
 // sites of its range, unless the M step has left them.
 struct ClimbTables {
@@ -138,8 +141,8 @@ inline FullSums evaluate_full(const Gene& every, const Gene& gene, const Mixture
   const VectorXd log_weight = log_weights(mixture);
   const std::vector<ComponentTables> of_every = density_tables(every, mixture);
   const std::vector<ComponentTables> of_gene = density_tables(gene, mixture);
-  const PassSums zeros = pass(every, {log_weight, mixture.component, of_every}, {},
-                              Range{0, every.sites()}, {}, true);
+  const PassSums zeros =
+      pass(every, {log_weight, mixture.component, of_every}, {}, Range{0, every.sites()}, {}, true);
   const PassSums counts =
       pass(gene, {log_weight, mixture.component, of_gene}, item_sites(gene), own, {}, true);
   return {zeros.log_likelihood + counts.log_likelihood + gene.constant,

@@ -72,9 +72,8 @@ inline void zero_block(const Gene& gene, const PassTables& tables, Index begin, 
   for (Index j = 0; j < tables.k(); ++j) {
     const auto part = static_cast<std::size_t>(j);
     const auto logs = tables.table[part].logs.segment(begin, rows);
-    block.z.col(j).head(rows) =
-        tables.log_weight[j] -
-        zero_costs(gene.s.segment(begin, rows), logs, tables.component[part]);
+    block.z.col(j).head(rows) = tables.log_weight[j] - zero_costs(gene.s.segment(begin, rows), logs,
+                                                                  tables.component[part]);
   }
   if (tables.point_mass()) {
     block.z.col(tables.k()).head(rows).setConstant(tables.log_weight[tables.k()]);
@@ -88,8 +87,7 @@ void each_site(const Gene& gene, const std::vector<Index>& site_of, Index begin,
                Visit visit) {
   for (Index i = 0; i < rows;) {
     const Index site = site_of[static_cast<std::size_t>(begin + i)];
-    const Index end =
-        std::min(gene.first_item[static_cast<std::size_t>(site) + 1] - begin, rows);
+    const Index end = std::min(gene.first_item[static_cast<std::size_t>(site) + 1] - begin, rows);
     visit(i, end - i, site);
     i = end;
   }

@@ -35,16 +35,16 @@ class CellDensities {
       count.push_back(x[i]);
     }
     std::vector<Index> place;
-    const RisingTable table = distinct_counts({cell.data(), count.data(), Index(cell.size())}, place);
+    const RisingTable table =
+        distinct_counts({cell.data(), count.data(), Index(cell.size())}, place);
     for (std::size_t i = 0; i < cell.size(); ++i) {
       index_[static_cast<std::size_t>(cell[i])] = place[i] + 1;
     }
-    ArrayXd factorial = table.counts() + 1.0;
-    vlgamma(factorial.data(), factorial.data(), static_cast<std::size_t>(factorial.size()));
+    const ArrayXd factorials = table.log_factorials();
     terms_ = ArrayXXd::Zero(table.size() + 1, static_cast<Index>(parts_.size()));
     for (std::size_t j = 0; j < parts_.size(); ++j) {
       terms_.col(static_cast<Index>(j)).tail(table.size()) =
-          table.value(parts_[j].dispersion) - factorial;
+          table.value(parts_[j].dispersion) - factorials;
     }
   }
 

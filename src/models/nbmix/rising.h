@@ -36,6 +36,12 @@ class RisingTable {
   double x(Index d) const { return x_[static_cast<std::size_t>(d)]; }
   Eigen::Map<const ArrayXd> counts() const { return {x_.data(), size()}; }
 
+  ArrayXd log_factorials() const {
+    ArrayXd out = counts() + 1.0;
+    vlgamma(out.data(), out.data(), x_.size());
+    return out;
+  }
+
   ArrayXd value(double phi) const {
     if (phi == 0.0 || x_.empty()) return ArrayXd::Zero(size());
     ArrayXd out(size());

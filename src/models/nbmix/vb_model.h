@@ -56,10 +56,14 @@ class NbmixVb {
     state.dirichlet = gene_.n * mixture.weight.array() + prior_alpha(mixture.weight.size());
     state.component = mixture.component;
     for (Component& c : state.component) c.phi = std::max(c.phi, 1e-6);
-    state.a = ArrayXXd::Zero(gene_.sites(), mixture.k());
-    state.b = state.a;
+    state.a.resize(gene_.sites(), mixture.k());  // written by every local update
+    state.b.resize(gene_.sites(), mixture.k());
     state.tables.place(gene_, state.component);
     return state;
+  }
+
+  void forget(State& state) const {
+    if (gene_.sites() > kManySites) state = load(save(state));
   }
 
   Stats update_local(State& state, Range range) const {
