@@ -101,6 +101,10 @@ nbmix_posterior <- function(x, size_factors, weight, mean, dispersion) {
     .Call(`_mixology_nbmix_posterior`, x, size_factors, weight, mean, dispersion)
 }
 
+nbmix_always_zero <- function(mean, dispersion) {
+    .Call(`_mixology_nbmix_always_zero`, mean, dispersion)
+}
+
 nbmix_vb <- function(p, i, x, size_factors, settings, control, prior, start, first_gene, monitor, threads) {
     .Call(`_mixology_nbmix_vb`, p, i, x, size_factors, settings, control, prior, start, first_gene, monitor, threads)
 }

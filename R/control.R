@@ -123,7 +123,7 @@ resolve_control <- function(control, method, fun) {
 given_control <- function(control, method, fun) {
   maker <- switch(method, em = em_control, vb = vb_control, gibbs = gibbs_control)
   wanted <- paste0(method, "_control")
-  if (is.null(control)) return(maker())
+  if (is.null(control)) return(default_control(method, maker))
   if (inherits(control, wanted)) return(control)
   named <- length(control) == 0 || (!is.null(names(control)) && all(nzchar(names(control))))
   if (inherits(control, "mixology_control") || !is.list(control) || !named) {
@@ -133,6 +133,12 @@ given_control <- function(control, method, fun) {
   known <- names(formals(maker)) # R itself would take the beginning of a name for the name
   check_no_dots(control[!names(control) %in% known], paste0(method, "_control"), known)
   do.call(maker, control)
+}
+
+# Made once: its checks would take longer than those of all other arguments together.
+default_control <- function(method, maker) {
+  if (is.null(package_state$controls[[method]])) package_state$controls[[method]] <- maker()
+  package_state$controls[[method]]
 }
 
 #' @export

@@ -33,7 +33,12 @@
 #' 50,000 cells it has no standard errors, entropy or ICL, for which all cells would have to be
 #' gone through once more: `resume()` it to the end.
 #'
-#' **Priors** of `"vb"` and `"gibbs"` are described in [nbmix_prior()].
+#' **Starts** of `"em"` with one size factor and many distinct large counts make their
+#' `short_iterations` on counts put together with their neighbours, and two fifths as many on all of
+#' them, before the best goes on.
+#'
+#' **Priors** of `"vb"` and `"gibbs"` are described in [nbmix_prior()], which also says when the
+#' intervals of `"vb"` are too narrow.
 #'
 #' @param x Counts: a vector (one gene), or genes x cells as a matrix, data frame, `dgCMatrix`,
 #'   `DelayedMatrix`, `SummarizedExperiment` or `SingleCellExperiment`.

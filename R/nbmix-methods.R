@@ -11,8 +11,7 @@ describe_fit.nbmix <- function(fit) {
     return(c(head, paste(c("not fitted:", fit$outcome, unname(fit$messages)), collapse = " ")))
   }
   e <- fit$estimate
-  silent <- e$mean == 0 | log1p(e$mean * e$dispersion) < 1e-5 * e$dispersion # P(0) is 1
-  kind <- ifelse(silent, "always zero",
+  kind <- ifelse(nbmix_always_zero(e$mean, e$dispersion), "always zero",
                  ifelse(e$dispersion == 0, sprintf("mean %.4g, Poisson (dispersion 0)", e$mean),
                         sprintf("mean %.4g, dispersion %.4g", e$mean, e$dispersion)))
   parts <- sprintf("  %d: %4.1f%% of the cells, %s", seq_along(kind), 100 * e$weight, kind)
@@ -412,7 +411,10 @@ nbmix_draw_counts <- function(e, s) {
 
 #' @export
 result_columns.nbmix <- function(fit) {
-  if (!holds_units(fit)) return(list())
+  if (!holds_units(fit)) {
+    abort_arg("add_results", "fit", "of all genes of 'se'", "a fit of one gene",
+              "colData(se)$cluster <- clusters(fit)")
+  }
   units <- fit$units
   e <- fit$estimate
   gene <- match(e$gene, units$gene)

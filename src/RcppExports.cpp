@@ -348,6 +348,17 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// nbmix_always_zero
+Rcpp::LogicalVector nbmix_always_zero(Rcpp::NumericVector mean, Rcpp::NumericVector dispersion);
+RcppExport SEXP _mixology_nbmix_always_zero(SEXP meanSEXP, SEXP dispersionSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type mean(meanSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type dispersion(dispersionSEXP);
+    rcpp_result_gen = Rcpp::wrap(nbmix_always_zero(mean, dispersion));
+    return rcpp_result_gen;
+END_RCPP
+}
 // nbmix_vb
 Rcpp::List nbmix_vb(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x, Rcpp::NumericVector size_factors, Rcpp::List settings, Rcpp::List control, Rcpp::List prior, Rcpp::List start, double first_gene, Rcpp::List monitor, int threads);
 RcppExport SEXP _mixology_nbmix_vb(SEXP pSEXP, SEXP iSEXP, SEXP xSEXP, SEXP size_factorsSEXP, SEXP settingsSEXP, SEXP controlSEXP, SEXP priorSEXP, SEXP startSEXP, SEXP first_geneSEXP, SEXP monitorSEXP, SEXP threadsSEXP) {
@@ -416,6 +427,7 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_mmash_refine", (DL_FUNC) &_mixology_mmash_refine, 6},
     {"_mixology_nbmix_em", (DL_FUNC) &_mixology_nbmix_em, 10},
     {"_mixology_nbmix_posterior", (DL_FUNC) &_mixology_nbmix_posterior, 5},
+    {"_mixology_nbmix_always_zero", (DL_FUNC) &_mixology_nbmix_always_zero, 2},
     {"_mixology_nbmix_vb", (DL_FUNC) &_mixology_nbmix_vb, 11},
     {"_mixology_nbmix_gibbs", (DL_FUNC) &_mixology_nbmix_gibbs, 12},
     {NULL, NULL, 0}

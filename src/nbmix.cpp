@@ -1,4 +1,5 @@
 // Glue of nbmix by EM: blocks of genes in parallel, responsibilities and densities of counts.
+#include "models/nbmix/posterior.h"
 #include "rglue/nbmix_block.h"
 
 using namespace mixology;
@@ -18,43 +19,28 @@ Rcpp::List nbmix_em(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericV
   return fit_block(fitter, GeneBlock{p, i, x}, options, first_gene, watch, executor);
 }
 
-namespace {
-constexpr std::size_t kSmallCount = 1024;
-}
-
 // Log density of each count, and the responsibilities of the parts (cells x parts).
 // [[Rcpp::export(rng = false)]]
 Rcpp::List nbmix_posterior(Rcpp::NumericVector x, Rcpp::NumericVector size_factors,
                            Rcpp::NumericVector weight, Rcpp::NumericVector mean,
                            Rcpp::NumericVector dispersion) {
-  const R_xlen_t n = x.size();
-  const R_xlen_t parts = weight.size();
-  Rcpp::NumericMatrix prob(n, parts);
-  Rcpp::NumericVector log_density(n);
-  std::vector<double> joint(static_cast<std::size_t>(parts));
-  std::vector<R_xlen_t> seen(kSmallCount, -1);  // the last cell with this count
-  for (R_xlen_t i = 0; i < n; ++i) {
-    if (x[i] >= 0.0 && x[i] < static_cast<double>(kSmallCount)) {
-      R_xlen_t& last = seen[static_cast<std::size_t>(x[i])];
-      const R_xlen_t twin = last;
-      last = i;
-      if (twin >= 0 && size_factors[twin] == size_factors[i] && x[twin] == x[i]) {
-        log_density[i] = log_density[twin];
-        for (R_xlen_t j = 0; j < parts; ++j) prob(i, j) = prob(twin, j);
-        continue;
-      }
-    }
-    for (R_xlen_t j = 0; j < parts; ++j) {
-      joint[j] = weight[j] > 0.0
-                     ? std::log(weight[j]) +
-                           log_negative_binomial(x[i], size_factors[i] * mean[j], dispersion[j])
-                     : -kInfinity;
-    }
-    const double total = log_sum_exp(joint.data(), joint.size());
-    log_density[i] = total;
-    for (R_xlen_t j = 0; j < parts; ++j) {
-      prob(i, j) = total > -kInfinity ? std::exp(joint[j] - total) : weight[j];
-    }
+  std::vector<Part> parts;
+  for (R_xlen_t j = 0; j < weight.size(); ++j) {
+    parts.push_back({weight[j], mean[j], dispersion[j]});
   }
+  Rcpp::NumericMatrix prob(Rcpp::no_init(x.size(), weight.size()));
+  Rcpp::NumericVector log_density(Rcpp::no_init(x.size()));
+  cell_posterior(x.begin(), size_factors.begin(), x.size(), std::move(parts),
+                 {prob.begin(), log_density.begin()});
   return Rcpp::List::create(Rcpp::Named("prob") = prob, Rcpp::Named("log_density") = log_density);
+}
+
+// Which parts have no counts but zero: those without a standard error of mean and dispersion.
+// [[Rcpp::export(rng = false)]]
+Rcpp::LogicalVector nbmix_always_zero(Rcpp::NumericVector mean, Rcpp::NumericVector dispersion) {
+  Rcpp::LogicalVector out(mean.size());
+  for (R_xlen_t j = 0; j < mean.size(); ++j) {
+    out[j] = mean[j] == 0.0 || detail::always_zero(dispersion[j]);
+  }
+  return out;
 }

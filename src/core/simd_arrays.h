@@ -101,11 +101,17 @@ static void rising_array(const double* x, std::size_t n, double a, double* value
 constexpr std::size_t kLanes = 16;
 constexpr std::size_t kParts = kLanes / kWidth;
 
-MIXOLOGY_INLINE double collapse(const V* part) {
-  double lane[kLanes];
+MIXOLOGY_INLINE double collapse(V* part) {
   MIXOLOGY_UNROLL
-  for (std::size_t p = 0; p < kParts; ++p) store(lane + p * kWidth, part[p]);
-  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
+  for (std::size_t half = kParts / 2; half > 0; half /= 2) {
+    MIXOLOGY_UNROLL
+    for (std::size_t p = 0; p < half; ++p) part[p] = part[p] + part[p + half];
+  }
+  double lane[kWidth];
+  store(lane, part[0]);
+  MIXOLOGY_UNROLL
+  for (std::size_t half = kWidth / 2; half > 0; half /= 2) {
+    MIXOLOGY_UNROLL
     for (std::size_t j = 0; j < half; ++j) lane[j] += lane[j + half];
   }
   return lane[0];
@@ -124,9 +130,8 @@ MIXOLOGY_INLINE double collapse(const V* part) {
     if (__builtin_expect(n - i < kLanes, 0)) {                          \
       MIXOLOGY_UNROLL                                                   \
       for (std::size_t a = 0; a < n_arrays; ++a) {                      \
-        for (std::size_t j = 0; j < kLanes; ++j) {                      \
-          buffer[a][j] = i + j < n ? arrays[a][i + j] : 0.0;            \
-        }                                                               \
+        __builtin_memset(buffer[a], 0, sizeof buffer[a]);               \
+        __builtin_memcpy(buffer[a], from[a], (n - i) * sizeof(double)); \
         from[a] = buffer[a];                                            \
       }                                                                 \
     }                                                                   \

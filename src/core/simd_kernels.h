@@ -290,7 +290,8 @@ MIXOLOGY_INLINE V lgamma_diff_v(V x, V r) {
 // and R', R'' those of the digamma and trigamma functions with what cancels taken out by hand: the
 // first terms in t, and the first of each series.
 struct RisingAt {
-  V a, s, d, t;  // a, and the series of log gamma, digamma and trigamma there, the latter two rests
+  V a, inverse;  // a and 1 / a
+  V s, d, t;     // the series of log gamma, digamma and trigamma there, the latter two rests
 };
 MIXOLOGY_INLINE V series_rest(const double* c, V u) {
   const V u2 = u * u;
@@ -299,7 +300,7 @@ MIXOLOGY_INLINE V series_rest(const double* c, V u) {
 MIXOLOGY_INLINE RisingAt rising_at(double a) {
   const V inverse = splat(1.0 / a);
   const V u = inverse * inverse;
-  return {splat(a), inverse * polynomial9(kStirling, u), series_rest(kDigamma, u),
+  return {splat(a), inverse, inverse * polynomial9(kStirling, u), series_rest(kDigamma, u),
           inverse * series_rest(kTrigamma, u)};
 }
 
@@ -308,18 +309,23 @@ struct RisingValues {
 };
 MIXOLOGY_INLINE RisingValues rising_v(V x, const RisingAt& at, bool slopes) {
   const V a = at.a;
-  const V t = x / a;
+  const V t = x * at.inverse;
   const V u = 1.0 + t;
   const V w = 1.0 / u;
   const V log1p_t = log_normal_v(u, (t - (u - 1.0)) * w);
+  V minus_t = log1p_t - t;
   // log(1 + t) = 2 s + s^3 P(s^2), s = t / (2 + t), where cancellation would hurt
-  const V half = 1.0 / (2.0 + t);
-  const V s = t * half;
-  const V z = s * s;
-  const V p = polynomial7(kLog, z);
   const I close = t < 0.41;
-  const V minus_t = select(close, s * (z * p - t), log1p_t - t);
-  const V inverse_b = w / a;
+  const bool some = any(close);
+  V half = V{}, s = V{}, p = V{};
+  if (some) {
+    half = 1.0 / (2.0 + t);
+    s = t * half;
+    const V z = s * s;
+    p = polynomial7(kLog, z);
+    minus_t = select(close, s * (z * p - t), minus_t);
+  }
+  const V inverse_b = w * at.inverse;
   const V ub = inverse_b * inverse_b;
   RisingValues out = {};
   out.value = (x - 0.5) * log1p_t + a * minus_t + (inverse_b * polynomial9(kStirling, ub) - at.s);
@@ -329,9 +335,9 @@ MIXOLOGY_INLINE RisingValues rising_v(V x, const RisingAt& at, bool slopes) {
     const V trigamma_rest = inverse_b * series_rest(kTrigamma, ub) - at.t;
     out.first =
         -(a * (a * (minus_t + digamma_rest) + 0.5 * share)) - share * (1.0 + w) * (1.0 / 12.0);
-    const V cubic =
-        select(close, t * t * s * (w - 2.0 * p * (half * half)), (t + share) - 2.0 * log1p_t);
-    const V leading = share * w * w * (1.0 / 6.0) / a;
+    V cubic = (t + share) - 2.0 * log1p_t;
+    if (some) cubic = select(close, t * t * s * (w - 2.0 * p * (half * half)), cubic);
+    const V leading = share * w * w * (1.0 / 6.0) * at.inverse;
     out.second = a * a *
                  (0.5 * share * share + a * (2.0 * digamma_rest + a * trigamma_rest) -
                   (a * cubic + leading));

@@ -4,7 +4,9 @@
 // A model may supply `bool degenerate(const State&) const`: a state whose objective says nothing
 // (a component on a single point). Such a state is taken only when there is no other. It may also
 // supply `double merit(const State&, const Stats&, double objective) const`: what starts are compared
-// by where the objective compares local maxima badly; a merit that is not a number leaves it.
+// by where the objective compares local maxima badly; a merit that is not a number leaves it. And it
+// may supply `void forget(State&) const`: drops what the first local update of a climb makes anew, so
+// that starts that wait for the others take no room.
 #pragma once
 
 #include <algorithm>
@@ -40,6 +42,12 @@ struct has_merit<Model, std::void_t<decltype(std::declval<const Model&>().merit(
                             std::declval<const typename Model::State&>(),
                             std::declval<const typename Model::Stats&>(), 0.0))>> : std::true_type {
 };
+
+template <class Model, class = void>
+struct has_forget : std::false_type {};
+template <class Model>
+struct has_forget<Model, std::void_t<decltype(std::declval<const Model&>().forget(
+                             std::declval<typename Model::State&>()))>> : std::true_type {};
 
 template <class Model>
 double start_merit(const Model& model, const typename Model::State& state,
@@ -98,6 +106,7 @@ StartsReport short_runs(const Model& model, std::vector<typename Model::State>& 
               start_merit(model, starts[slot], climb.stats(), end.trace.last());
         }
         degenerate[slot] = is_degenerate(model, starts[slot]);
+        if constexpr (has_forget<Model>::value) model.forget(starts[slot]);
       },
       monitor);
   report.degenerate.assign(degenerate.begin(), degenerate.end());

@@ -208,7 +208,7 @@ TEST_CASE("the observed information is the Hessian of the log likelihood") {
     NbmixEm::State state = model.init(m);
     model.set_parameters(state, theta);
     const PassSums sums = model.update_local(state, Range{0, model.items()});
-    return curvature(gene, state.mixture, sums, state.a, state.b);
+    return model.observed(state, sums);
   };
   NbmixEm::State state = model.init(m);
   const VectorXd theta = model.parameters(state);
@@ -223,6 +223,116 @@ TEST_CASE("the observed information is the Hessian of the log likelihood") {
           1e-5 * (1.0 + at.hessian.cwiseAbs().maxCoeff()));
     ++free;
   }
+}
+
+TEST_CASE("an M step leaves the tables of where it ends, as does a step of the engine") {
+  Rng rng(14);
+  for (const bool equal : {true, false}) {
+    const std::vector<double> s =
+        equal ? std::vector<double>(300, 1.0) : size_factors(300, 0.4, rng);
+    const Cells cells(s);
+    const Mixture m = two_parts(3.0, 40.0);
+    const Gene gene = make_gene(cells, draw(s, m, rng).view());
+    const NbmixEm model(gene);
+    const Range all{0, model.items()};
+    NbmixEm::State state = model.init(m);
+    state.mixture.component[1].eta += 0.5;  // some way to go
+    for (int sweep = 0; sweep < 4; ++sweep) {
+      PassSums sums = model.update_local(state, all);
+      NbmixEm::State fresh = model.init(state.mixture);
+      const PassSums anew = model.update_local(fresh, all);
+      CHECK(sums.log_likelihood == anew.log_likelihood);
+      CHECK((sums.h == anew.h).all());
+      if (sweep == 1) {
+        model.set_parameters(state, model.parameters(state).array() + 0.01);
+        sums = model.update_local(state, all);
+      }
+      model.update_global(state, sums);
+    }
+  }
+}
+
+TEST_CASE("a start that waited goes on as one that did not") {
+  Rng rng(16);
+  const std::vector<double> s = size_factors(kManySites + 1000, 0.4, rng);
+  const Cells cells(s);
+  Mixture m = two_parts(3.0, 40.0);
+  const Gene gene = make_gene(cells, draw(s, m, rng).view(), ZeroSum::exact);
+  const NbmixEm model(gene);
+  const Range all{0, model.items()};
+  NbmixEm::State state = model.init(m);
+  model.update_global(state, model.update_local(state, all));
+  NbmixEm::State waited = state;
+  model.forget(waited);
+  CHECK_FALSE(waited.tables.has_logs);
+  CHECK(model.update_local(waited, all).log_likelihood ==
+        model.update_local(state, all).log_likelihood);
+  CHECK((waited.a == state.a).all());
+}
+
+TEST_CASE("very many cells are thinned for the starts, which keep their sums") {
+  Rng rng(17);
+  const std::vector<double> s = size_factors(300000, 0.4, rng);
+  const Cells cells(s);
+  const Mixture m = two_parts(3.0, 40.0);
+  const Gene gene = make_gene(cells, draw(s, m, rng).view(), ZeroSum::exact);
+  const Mixture even = Starts(gene).make(2, 1, false, rng);
+  CHECK(even.weight[0] == Approx(0.5).margin(1e-4));
+  const double mean = even.weight[0] * std::exp(even.component[0].eta) +
+                      even.weight[1] * std::exp(even.component[1].eta);
+  CHECK(mean == Approx(gene.sum_x / gene.sum_s).epsilon(0.05));
+}
+
+TEST_CASE("few size factors are told from many") {
+  std::vector<double> s;
+  for (Index i = 0; i < 500; ++i)
+    s.push_back(1.0 + static_cast<double>((7 * i) % Cells::kFewLevels));
+  const Cells few(s);
+  CHECK_FALSE(few.many_levels());
+  CHECK(few.level().size() == Cells::kFewLevels);
+  double cells_in_all = 0.0;
+  for (double w : few.level().weight) cells_in_all += w;
+  CHECK(cells_in_all == 500.0);
+  for (Index i = 0; i < 500; ++i) {
+    REQUIRE(few.level().node[static_cast<std::size_t>(few.level_of(i))] == few.s(i));
+  }
+  s.push_back(0.5);
+  const Cells many(s);
+  CHECK(many.many_levels());
+  CHECK(many.level().size() == 501);
+}
+
+TEST_CASE("condensed counts keep their sums, small counts, sparse tails and narrow modes") {
+  Rng rng(15);
+  const std::vector<double> s(2000, 1.0);
+  const Cells cells(s);
+  Mixture m = two_parts(20.0, 5000.0);
+  m.weight = Eigen::Vector2d(0.2, 0.8);
+  m.component[1].phi = 0.3;
+  const Gene gene = make_gene(cells, draw(s, m, rng).view());
+  const Gene few = condensed(gene);
+  CHECK(2 * few.items() < gene.items());
+  CHECK(all_counts(few).a.sum() == Approx(all_counts(gene).a.sum()));
+  CHECK(all_counts(few).sum_zx() == Approx(all_counts(gene).sum_zx()));
+  double cells_in_all = 0.0;
+  for (Index i = 0, d = 0; i < few.items(); ++i) {
+    const double w = few.item_weight[static_cast<std::size_t>(i)];
+    cells_in_all += w;
+    const double first = gene.item_x(d);
+    double last = first, weight = 0.0;
+    Index members = 0;
+    for (; weight < w; ++d, ++members) {
+      last = gene.item_x(d);
+      weight += gene.item_weight[static_cast<std::size_t>(d)];
+    }
+    CHECK(weight == w);
+    CHECK((members == 1 || (first > 32.0 && last <= 1.05 * first && w <= gene.n / 128.0)));
+  }
+  CHECK(cells_in_all + few.zero_weight[0] == gene.n);
+  const Mixture other{m.weight, {{m.component[0].eta, 0.5}, {m.component[1].eta + 0.1, 0.4}}};
+  const double gap = evaluate(gene, m).log_likelihood - evaluate(gene, other).log_likelihood;
+  const double same = evaluate(few, m).log_likelihood - evaluate(few, other).log_likelihood;
+  CHECK(same == Approx(gap).epsilon(0.01));
 }
 
 TEST_CASE("the Poisson limit is exact, entered by the score and left again") {

@@ -24,6 +24,7 @@ test_that("results are written to the genes and cells that they are of", {
   bare <- sce
   rownames(bare) <- NULL
   expect_error(add_results(bare, fit), "without names")
+  expect_error(add_results(sce, fit[["lo"]]), "'fit' must be of all genes of 'se'")
   fit <- nbmix(bare, k = 1, seed = 1)
   expect_identical(means(bare), means(sce))
   expect_error(add_results(bare[1, ], fit), "'se' must be the experiment of the fit")

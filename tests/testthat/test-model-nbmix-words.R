@@ -115,6 +115,9 @@ test_that("what the data do not determine has no standard error", {
   expect_output(print(fit), "% of the cells, always zero", fixed = TRUE)
   silent <- subset(tidy(fit, conf.int = TRUE), component == 3 & term != "weight")
   expect_true(all(is.na(silent$std.error)))
+  small <- fit
+  small$estimate$mean[[1]] <- 1e-7 # small, but with a standard error
+  expect_output(print(small), "mean 1e-07", fixed = TRUE)
   rest <- subset(tidy(fit), component < 3)
   expect_true(all(rest$std.error[rest$estimate > 0] < 10 * rest$estimate[rest$estimate > 0]))
 })

@@ -221,3 +221,9 @@ test_that("a start is honoured: a fit, labels, or values", {
   expect_equal(labels$estimate, fit$estimate, tolerance = 1e-6)
   expect_equal(values$estimate, fit$estimate, tolerance = 1e-6)
 })
+
+test_that("the default starts find small outer clusters", {
+  best <- function(x, k) as.numeric(logLik(nbmix(round(x), k = k, seed = 1)))
+  expect_gt(best(10 * precip, 3), -430.532)
+  expect_gt(best(islands, 4), -290.35)
+})

@@ -162,7 +162,7 @@ class VbFitter {
 inline std::vector<Index> cell_rows(const Cells& cells, const Gene& gene,
                                     const SparseCounts& data) {
   std::vector<Index> row(static_cast<std::size_t>(cells.size()));
-  const bool levels = cells.levels() <= Cells::kFewLevels;
+  const bool levels = !cells.many_levels();
   Index next = 0;
   Index zero = 0;
   for (Index cell = 0; cell < cells.size(); ++cell) {

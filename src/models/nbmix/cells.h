@@ -26,11 +26,11 @@ class Cells {
   explicit Cells(std::vector<double> size_factors, Monitor* monitor = nullptr)
       : s_(std::move(size_factors)) {
     log_s_.resize(s_.size());
-    for (std::size_t i = 0; i < s_.size(); ++i) log_s_[i] = std::log(s_[i]);
+    array_log(s_.data(), log_s_.data(), static_cast<Index>(s_.size()));
     sum_s_ = std::accumulate(s_.begin(), s_.end(), 0.0);
     sum_ss_ = std::inner_product(s_.begin(), s_.end(), s_.begin(), 0.0);
     find_levels();
-    if (levels() > kFewLevels) choose_rule(monitor);
+    if (many_levels()) choose_rule(monitor);
   }
 
   Index size() const { return static_cast<Index>(s_.size()); }
@@ -38,31 +38,34 @@ class Cells {
   double sum_s() const { return sum_s_; }
   double sum_ss() const { return sum_ss_; }
   double log_s(Index cell) const { return log_s_[static_cast<std::size_t>(cell)]; }
-  Index levels() const { return static_cast<Index>(level_.node.size()); }
+  bool many_levels() const { return level_of_.empty() && !s_.empty(); }
   Index level_of(Index cell) const { return level_of_[static_cast<std::size_t>(cell)]; }
-  // Distinct size factors and how many cells have each.
+  // Distinct size factors, where they are few, and how many cells have each; else those of all cells.
   const Rule& level() const { return level_; }
   // Nodes are size factors; empty when the levels are few or no rule passed the check.
   const Rule& rule() const { return rule_; }
   bool has_rule() const { return rule_.size() > 0; }
 
  private:
+  Index levels() const { return static_cast<Index>(level_.node.size()); }
+
+  // Searching among the few that were seen costs less than sorting them all.
   void find_levels() {
-    level_of_.resize(s_.size());
-    if (std::all_of(s_.begin(), s_.end(), [&](double s) { return s == s_[0]; })) {
-      level_ = {{s_[0]}, {static_cast<double>(s_.size())}};
-      return;
-    }
-    std::vector<std::pair<double, Index>> order(s_.size());
-    for (std::size_t i = 0; i < s_.size(); ++i) order[i] = {s_[i], static_cast<Index>(i)};
-    std::sort(order.begin(), order.end());
-    for (const auto& [s, cell] : order) {
-      if (level_.node.empty() || level_.node.back() != s) {
-        level_.node.push_back(s);
-        level_.weight.push_back(0.0);
+    std::vector<double>& seen = level_.node;
+    for (const double s : s_) {
+      const auto at = std::lower_bound(seen.begin(), seen.end(), s);
+      if (at != seen.end() && *at == s) continue;
+      if (levels() == kFewLevels) {
+        level_ = Rule{s_, std::vector<double>(s_.size(), 1.0)};
+        return;
       }
-      level_.weight.back() += 1.0;
-      level_of_[static_cast<std::size_t>(cell)] = levels() - 1;
+      seen.insert(at, s);
+    }
+    level_.weight.assign(seen.size(), 0.0);
+    for (const double s : s_) {
+      const auto at = std::lower_bound(seen.begin(), seen.end(), s) - seen.begin();
+      level_.weight[static_cast<std::size_t>(at)] += 1.0;
+      level_of_.push_back(at);
     }
   }
 
@@ -113,7 +116,7 @@ class Cells {
   std::vector<double> log_s_;
   double sum_s_ = 0.0;
   double sum_ss_ = 0.0;
-  std::vector<Index> level_of_;
+  std::vector<Index> level_of_;  // empty where the levels are many
   Rule level_;
   Rule rule_;
 };

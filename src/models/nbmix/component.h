@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <utility>
 
 #include "core/monitor.h"
 #include "core/special.h"
@@ -25,7 +26,8 @@ constexpr double kMaxPsi = 16.0;   // phi = 9e6
 constexpr double kMinPsi = -42.0;  // phi = 6e-19: the Poisson to the last bit
 
 // L = log(1 + s mu phi) at the sites.
-inline ArrayXd site_logs(const ArrayXd& s, const Component& c) {
+template <class Sites>
+ArrayXd site_logs(const Sites& s, const Component& c) {
   ArrayXd out = s * (std::exp(c.eta) * c.phi);
   if (c.phi == 0.0) return out;
   array_log1p(out.data(), out.data(), out.size());
@@ -33,9 +35,20 @@ inline ArrayXd site_logs(const ArrayXd& s, const Component& c) {
 }
 
 // -log probability of a zero at the sites: r L, or s mu in the limit.
-inline ArrayXd zero_costs(const ArrayXd& s, const ArrayXd& logs, const Component& c) {
+template <class Sites, class Logs>
+ArrayXd zero_costs(const Sites& s, const Logs& logs, const Component& c) {
   if (c.phi == 0.0) return s * std::exp(c.eta);
-  return logs / c.phi;
+  return logs * (1.0 / c.phi);
+}
+
+// All that a component costs to evaluate on a gene, made once at every point that is visited.
+struct ComponentTables {
+  ArrayXd logs;         // L at the sites
+  RisingSlopes rising;  // R of the distinct counts
+};
+
+inline ComponentTables component_tables(const Gene& gene, const Component& c) {
+  return {site_logs(gene.s, c), gene.table.slopes(c.phi)};
 }
 
 struct ComponentSums {
@@ -73,41 +86,37 @@ class ComponentLikelihood {
       : sums_(sums), zx_(sums.sum_zx()), prior_(prior) {}
 
   double value(const Component& c) const {
-    return likelihood(c) + (prior_ != nullptr ? prior_->log_density(c) : 0.0);
-  }
-
- private:
-  double likelihood(const Component& c) const {
     const ArrayXd logs = site_logs(sums_.gene.s, c);
     double out = zx_ * c.eta - (sums_.a * zero_costs(sums_.gene.s, logs, c)).sum();
     if (c.phi > 0.0) {
       out += (sums_.h * sums_.gene.table.value(c.phi)).sum() - (sums_.b * logs).sum();
     }
-    return out;
+    return out + (prior_ != nullptr ? prior_->log_density(c) : 0.0);
   }
 
- public:
   // Value, gradient and Hessian in (eta, psi); phi must be positive.
-  Slopes slopes(const Component& c) const {
+  Slopes slopes(const Component& c) const { return slopes(c, component_tables(sums_.gene, c)); }
+  Slopes slopes(const Component& c, const ComponentTables& at) const {
     const double r = 1.0 / c.phi;
-    const ArrayXd t = sums_.gene.s * (std::exp(c.eta) * c.phi);
-    const ArrayXd logs = site_logs(sums_.gene.s, c);
-    const ArrayXd v = t / (1.0 + t);
-    const RisingSlopes rising = sums_.gene.table.slopes(c.phi);
-    const double bv = (sums_.b * v).sum();
-    const double bvv = (sums_.b * v * v).sum();
-    const double av = (sums_.a * v).sum();
-    const double avv = (sums_.a * v * v).sum();
-    const double al = (sums_.a * logs).sum();
-    const double rise = c.phi * (sums_.h * rising.first).sum();
+    const double u = std::exp(c.eta) * c.phi;
+    const ArrayXd v = sums_.gene.s * u / (1.0 + sums_.gene.s * u);
+    const ArrayXd a_v = sums_.a * v;
+    const ArrayXd b_v = sums_.b * v;
+    const double bv = b_v.sum();
+    const double bvv = array_dot(b_v, v);
+    const double av = a_v.sum();
+    const double avv = array_dot(a_v, v);
+    const double al = array_dot(sums_.a, at.logs);
+    const double rise = c.phi * array_dot(sums_.h, at.rising.first);
     Slopes out;
-    out.value = zx_ * c.eta - (sums_.b * logs).sum() - r * al + (sums_.h * rising.value).sum();
+    out.value =
+        zx_ * c.eta - array_dot(sums_.b, at.logs) - r * al + array_dot(sums_.h, at.rising.value);
     out.eta = zx_ - bv - r * av;
     out.psi = rise - bv - r * (av - al);
     out.eta_eta = -(bv - bvv) - r * (av - avv);
     out.eta_psi = -(bv - bvv) + r * avv;
-    out.psi_psi =
-        rise + c.phi * c.phi * (sums_.h * rising.second).sum() - (bv - bvv) - r * (al - av - avv);
+    out.psi_psi = rise + c.phi * c.phi * array_dot(sums_.h, at.rising.second) - (bv - bvv) -
+                  r * (al - av - avv);
     if (prior_ != nullptr) add_prior(c, out);
     return out;
   }
@@ -128,25 +137,38 @@ class ComponentLikelihood {
     return excess(mean) / denominator;
   }
 
-  // Raises Q from `c` by at most `steps` Newton steps, fewer when a monitor says stop; the result is
-  // never worse than `c`.
-  Component raise(Component c, int steps, double tolerance = 1e-10,
-                  Monitor* monitor = nullptr) const {
-    if (prior_ == nullptr) {
-      if (!(zx_ > 0.0) || !(sums_.sum_zs() > 0.0)) return c;
-      const bool limit = boundary_score() <= 0.0;
-      if (limit && value(poisson()) >= value(c)) return poisson();
-      if (c.phi == 0.0 && !leave_boundary(c)) return c;
-    }
+  // Raises Q from `c` by at most `steps` Newton steps, fewer when a monitor says stop or after one
+  // shorter than `enough`; the result is never worse than `c`. `at` are the tables of c, and of where
+  // it ends.
+  void raise(Component& c, ComponentTables& at, int steps, double enough = 1e-7,
+             Monitor* monitor = nullptr) const {
+    if (prior_ == nullptr && !may_step(c, at)) return;
+    Slopes here = slopes(c, at);
     for (int i = 0; i < steps; ++i) {
-      const Slopes here = slopes(c);
-      if (!newton(c, here, tolerance)) break;
+      if (!(newton(c, at, here) > enough)) break;
       if (monitor != nullptr && monitor->tick(i, here.value) == Action::stop) break;
     }
+  }
+  Component raise(Component c, int steps) const {
+    ComponentTables at = component_tables(sums_.gene, c);
+    raise(c, at, steps);
     return c;
   }
 
  private:
+  // Goes to the Poisson limit where that is best, or leaves it; false when nothing is left to do.
+  bool may_step(Component& c, ComponentTables& at) const {
+    if (!(zx_ > 0.0) || !(sums_.sum_zs() > 0.0)) return false;
+    const Component limit = poisson();
+    const bool poisson_best =
+        boundary_score() <= 0.0 && value(limit) >= (c.phi > 0.0 ? slopes(c, at).value : value(c));
+    if (c.phi > 0.0 && !poisson_best) return true;
+    const bool left = !poisson_best && leave_boundary(c);
+    if (poisson_best) c = limit;
+    at = component_tables(sums_.gene, c);
+    return left;
+  }
+
   void add_prior(const Component& c, Slopes& out) const {
     const double eta = c.eta - prior_->eta_mean;
     const double psi = std::log(c.phi) - prior_->psi_mean;
@@ -159,8 +181,7 @@ class ComponentLikelihood {
 
   double excess(double mean) const {
     const Gene& g = sums_.gene;
-    double xx = 0.0;
-    for (Index d = 0; d < g.table.size(); ++d) xx += sums_.h[d] * g.table.x(d) * g.table.x(d);
+    const double xx = (sums_.h * g.table.counts().square()).sum();
     const double xs = (sums_.b * g.s).sum();
     const double ss = (sums_.a * g.s.square()).sum();
     return xx - 2.0 * mean * xs + mean * mean * ss - zx_;
@@ -181,8 +202,9 @@ class ComponentLikelihood {
     return false;
   }
 
-  // One step; false when nothing more is to be gained.
-  bool newton(Component& c, const Slopes& f, double tolerance) const {
+  // One step, after which `at` and `f` are those of where c is. Its full length; 0 when nothing more
+  // is to be gained.
+  double newton(Component& c, ComponentTables& at, Slopes& f) const {
     const double middle = 0.5 * (f.eta_eta + f.psi_psi);
     const double radius = std::hypot(0.5 * (f.eta_eta - f.psi_psi), f.eta_psi);
     double ee = f.eta_eta, pp = f.psi_psi, ep = f.eta_psi;
@@ -195,8 +217,7 @@ class ComponentLikelihood {
     double d_eta = -(pp * f.eta - ep * f.psi) / det;
     double d_psi = -(ee * f.psi - ep * f.eta) / det;
     const double longest = std::max(std::abs(d_eta), std::abs(d_psi));
-    if (!std::isfinite(longest)) return false;
-    if (longest < tolerance) return false;
+    if (!std::isfinite(longest) || longest < 1e-10) return 0.0;
     // Close to the maximum the value can no longer tell a step from rounding; the slopes can.
     const double slack = longest < 1e-4 ? 1e-14 * (std::abs(f.value) + 1.0) : 0.0;
     double step = longest > 2.0 ? 2.0 / longest : 1.0;
@@ -204,13 +225,16 @@ class ComponentLikelihood {
       Component trial;
       trial.eta = std::min(std::max(c.eta + step * d_eta, kMinEta), kMaxEta);
       trial.phi = std::exp(std::min(std::max(std::log(c.phi) + step * d_psi, kMinPsi), kMaxPsi));
-      const double gained = value(trial) - f.value;
-      if (gained >= -slack) {
+      ComponentTables trial_at = component_tables(sums_.gene, trial);
+      const Slopes there = slopes(trial, trial_at);
+      if (there.value - f.value >= -slack) {
         c = trial;
-        return longest > 1e-7;
+        at = std::move(trial_at);
+        f = there;
+        return longest;
       }
     }
-    return false;
+    return 0.0;
   }
 
   const ComponentSums& sums_;

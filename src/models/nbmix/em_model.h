@@ -18,6 +18,7 @@ class NbmixEm {
  public:
   struct State {
     Mixture mixture;
+    ClimbTables tables;
     ArrayXXd a, b;  // expected weights of the sites, and of their counts
   };
   using Stats = PassSums;
@@ -35,12 +36,19 @@ class NbmixEm {
     state.a.resize(gene_.sites(), mixture.k());  // written by every local update
     state.b.resize(gene_.sites(), mixture.k());
     state.mixture = std::move(mixture);
+    state.tables.place(gene_, state.mixture.component);
     return state;
   }
 
+  void forget(State& state) const {
+    if (gene_.sites() > kManySites) state = init(std::move(state.mixture));
+  }
+
   Stats update_local(State& state, Range range) const {
-    const PassTables tables = make_tables(gene_, state.mixture, range);
-    return pass(gene_, tables, site_of_, range, SiteWeights{&state.a, &state.b});
+    const Mixture& m = state.mixture;
+    state.tables.fill(gene_, m.component, range);
+    return pass(gene_, {log_weights(m), m.component, state.tables.of}, site_of_, range,
+                SiteWeights{&state.a, &state.b});
   }
 
   void update_global(State& state, const Stats& stats) const {
@@ -48,9 +56,11 @@ class NbmixEm {
     for (Index j = 0; j < state.mixture.k(); ++j) {
       if (stats.weight[j] < 1e-10) continue;  // nothing left to learn from
       const ComponentSums sums{gene_, state.a.col(j), state.b.col(j), stats.h.col(j)};
-      Component& c = state.mixture.component[static_cast<std::size_t>(j)];
-      c = ComponentLikelihood(sums).raise(c, 2);
+      const auto at = static_cast<std::size_t>(j);
+      ComponentLikelihood(sums).raise(state.mixture.component[at], state.tables.of[at], kSteps,
+                                      kLongStep);
     }
+    state.tables.has_logs = true;
   }
 
   double objective(const State&, const Stats& stats) const {
@@ -82,12 +92,13 @@ class NbmixEm {
       c.eta = std::min(std::max(theta[parts + 2 * j], kMinEta), kMaxEta);
       c.phi = psi < kMinPsi ? 0.0 : std::exp(std::min(psi, kMaxPsi));
     }
+    state.tables.place(gene_, m.component);
   }
 
   // Newton's direction on the observed likelihood, in the order of parameters(). Directions in
   // which the likelihood is not concave are climbed by their slope.
   VectorXd newton_direction(const State& state, const Stats& stats) const {
-    const Curvature at = curvature(gene_, state.mixture, stats, state.a, state.b);
+    const Curvature at = observed(state, stats);
     const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(at.hessian);
     const VectorXd along = eigen.eigenvectors().transpose() * at.gradient;
     const double floor = 1e-9 * eigen.eigenvalues().cwiseAbs().maxCoeff() + 1e-12;
@@ -105,6 +116,10 @@ class NbmixEm {
     return out;
   }
 
+  Curvature observed(const State& state, const Stats& stats) const {
+    return curvature(gene_, site_of_, state, stats);
+  }
+
   Archive save(const State& state) const {
     Archive archive;
     save_mixture(archive, state.mixture);
@@ -114,6 +129,8 @@ class NbmixEm {
   State load(const Archive& archive) const { return init(load_mixture(archive)); }
 
  private:
+  static constexpr int kSteps = 2;           // of Newton in an M step, the second only when
+  static constexpr double kLongStep = 0.01;  // the first was longer than this
   static constexpr double kPoissonPsi = kMinPsi - 1.0;
 
   const Gene& gene_;

@@ -8,6 +8,7 @@
 
 #include "engine/em.h"
 #include "engine/multistart.h"
+#include "models/nbmix/condense.h"
 #include "models/nbmix/em_model.h"
 #include "models/nbmix/results.h"
 #include "models/nbmix/single.h"
@@ -25,7 +26,8 @@ constexpr double kUninformed = 1e-10;
 namespace detail {
 
 // A component that has run to the largest dispersion, as one whose counts are all zero does.
-inline bool at_edge(const Component& c) { return c.phi >= std::exp(kMaxPsi) * (1.0 - 1e-9); }
+inline bool always_zero(double phi) { return phi >= std::exp(kMaxPsi) * (1.0 - 1e-9); }
+inline bool at_edge(const Component& c) { return always_zero(c.phi); }
 
 // J I^-1 J', empty where I is singular.
 inline MatrixXd delta_method(const MatrixXd& jacobian, const MatrixXd& information) {
@@ -141,7 +143,7 @@ inline void finish(const Gene& gene, const Gene& every, const Mixture& mixture, 
   NbmixEm model(gene);
   NbmixEm::State state = model.init(mixture);
   const PassSums sums = model.update_local(state, Range{0, gene.sites()});
-  const Curvature at = curvature(gene, mixture, sums, state.a, state.b);
+  const Curvature at = model.observed(state, sums);
   detail::pack(mixture, detail::natural_covariance(mixture, at.hessian), fit);
   const FullSums full = evaluate_full(every, gene, mixture);
   fit.log_likelihood = full.log_likelihood;
@@ -283,7 +285,8 @@ class GeneFitter {
     Executor serial;  // threads for little work cost more than they do
     Executor& pool = gene.sites() + gene.items() < 2048 ? serial : executor;
     AscentProgress progress;
-    fit.trace = climb_from_starts(model, starts, options_.em, pool, monitor, fit.starts, progress);
+    const EmOptions rest = warm_up(model, starts, options_.em, pool, monitor);
+    fit.trace = climb_from_starts(model, starts, rest, pool, monitor, fit.starts, progress);
     fit.starts.complete = fit.starts.complete && all_made;
     return conclude(model, starts[static_cast<std::size_t>(fit.starts.chosen)], progress, fit,
                     monitor);

@@ -43,6 +43,7 @@ struct Gene {
   double sum_s = 0.0;
   double sum_ss = 0.0;
   bool quadrature = false;  // zeros go through the rule
+  bool one_each = false;    // the last sites are those of the items, one each and in their order
 
   Index sites() const { return s.size(); }
   Index items() const { return static_cast<Index>(item_count.size()); }
@@ -62,11 +63,32 @@ inline double density_rounding(const Gene& gene) {
 
 namespace detail {
 
+// Where counts are no larger than `most`, which is not much more than their number: by ticking off.
+inline std::vector<double> tick_off(const SparseCounts& data, double most,
+                                    std::vector<Index>& index) {
+  std::vector<Index> place(static_cast<std::size_t>(most) + 1, 0);
+  for (Index i = 0; i < data.size; ++i) place[static_cast<std::size_t>(data.count[i])] = 1;
+  std::vector<double> x;
+  for (std::size_t v = 0; v < place.size(); ++v) {
+    if (place[v] == 0) continue;
+    place[v] = static_cast<Index>(x.size());
+    x.push_back(static_cast<double>(v));
+  }
+  for (Index i = 0; i < data.size; ++i) {
+    index[static_cast<std::size_t>(i)] = place[static_cast<std::size_t>(data.count[i])];
+  }
+  return x;
+}
+
 inline RisingTable distinct_counts(const SparseCounts& data, std::vector<Index>& index) {
+  index.resize(static_cast<std::size_t>(data.size));
+  const double most = data.size > 0 ? *std::max_element(data.count, data.count + data.size) : 0.0;
+  if (most <= 4.0 * static_cast<double>(data.size)) {
+    return RisingTable(tick_off(data, most, index));
+  }
   std::vector<double> x(data.count, data.count + data.size);
   std::sort(x.begin(), x.end());
   x.erase(std::unique(x.begin(), x.end()), x.end());
-  index.resize(static_cast<std::size_t>(data.size));
   for (Index i = 0; i < data.size; ++i) {
     const auto at = std::lower_bound(x.begin(), x.end(), data.count[i]);
     index[static_cast<std::size_t>(i)] = at - x.begin();
@@ -127,6 +149,7 @@ inline void lay_cells(const Cells& cells, const SparseCounts& data, std::vector<
   }
   gene.zero_weight.tail(data.size).setConstant(gene.quadrature ? -1.0 : 0.0);
   for (Index i = 0; i < data.size; ++i) gene.s[zeros + i] = cells.s(data.cell[i]);
+  gene.one_each = true;
   gene.item_count = std::move(index);
   gene.item_weight.assign(static_cast<std::size_t>(data.size), 1.0);
   gene.first_item.assign(static_cast<std::size_t>(sites) + 1, 0);
@@ -143,13 +166,15 @@ inline Gene make_gene(const Cells& cells, const SparseCounts& data,
   gene.n = static_cast<double>(cells.size());
   for (Index i = 0; i < data.size; ++i) {
     gene.sum_x += data.count[i];
-    gene.constant += data.count[i] * cells.log_s(data.cell[i]) - log_gamma(data.count[i] + 1.0);
+    gene.constant += data.count[i] * cells.log_s(data.cell[i]);
   }
   gene.sum_s = cells.sum_s();
   gene.sum_ss = cells.sum_ss();
   std::vector<Index> index;
   gene.table = detail::distinct_counts(data, index);
-  if (cells.levels() <= Cells::kFewLevels) {
+  const ArrayXd factorials = gene.table.log_factorials();
+  for (const Index at : index) gene.constant -= factorials[at];
+  if (!cells.many_levels()) {
     detail::lay_levels(cells, data, index, gene);
   } else {
     gene.quadrature = zeros == ZeroSum::automatic && cells.has_rule() &&

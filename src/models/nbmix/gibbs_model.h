@@ -174,7 +174,8 @@ class NbmixGibbs {
     const Index parts = m.weight.size();
     Draws out{VectorXd::Zero(parts), VectorXd::Zero(m.k()), ArrayXXd::Zero(gene_.sites(), m.k()),
               ArrayXXd::Zero(gene_.sites(), m.k()), ArrayXXd::Zero(gene_.table.size(), m.k())};
-    const PassTables tables = make_tables(gene_, m, Range{0, gene_.sites()});
+    const std::vector<ComponentTables> of_components = density_tables(gene_, m);
+    const PassTables tables{log_weights(m), m.component, of_components};
     const std::vector<Index> order = labels(m);
     detail::SoftmaxBlock block(parts);
     std::vector<double> p(static_cast<std::size_t>(parts));
@@ -187,7 +188,7 @@ class NbmixGibbs {
       const Index rows = std::min(kCellsPerStream, end - begin);
       Rng rng(key.seed, key.chain, key.iteration, static_cast<std::uint64_t>(begin));
       if (zero)
-        detail::zero_block(tables, begin, rows, block);
+        detail::zero_block(gene_, tables, begin, rows, block);
       else
         detail::item_block(gene_, tables, begin - gene_.sites(), rows, site_of_, block);
       for (Index i = 0; i < rows; ++i) {

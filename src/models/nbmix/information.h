@@ -18,42 +18,45 @@ struct Curvature {
 
 namespace detail {
 
-// Adds w Var_z[c] of one item, c_j = (e_j - pi, g_j in block j).
+// Adds up w Var_z[c] of items, c_j = (e_j - pi, g_j in block j):
+//   E[c c'] has blocks of its own part alone, and E[c] = (z - pi, z_j g_j).
 class ScoreVariance {
  public:
-  ScoreVariance(Index parts, Index components) : parts_(parts), k_(components), g_(components, 2) {
-    sum = MatrixXd::Zero(parts - 1 + 2 * k_, parts - 1 + 2 * k_);
+  ScoreVariance(Index parts, Index components)
+      : g(kBlock, 2 * components), free_(parts - 1), mean_(kBlock, free_ + 2 * components) {
+    sum = MatrixXd::Zero(mean_.cols(), mean_.cols());
   }
 
-  void set(Index j, double eta, double psi) { g_(j, 0) = eta, g_(j, 1) = psi; }
-
-  template <class Row>
-  void add(double w, const Row& z) {
-    const Index free = parts_ - 1;
-    for (Index i = 0; i < free; ++i) {
-      for (Index j = 0; j <= i; ++j) sum(i, j) += w * z(i) * ((i == j) - z(j));
+  // The first rows of z and g, with weights w.
+  template <class Weights>
+  void add(const Weights& w, const ArrayXXd& z, Index rows) {
+    mean_.leftCols(free_).topRows(rows) = z.leftCols(free_).topRows(rows);
+    for (Index i = 0; i < g.cols(); ++i) {
+      mean_.col(free_ + i).head(rows) = z.col(i / 2).head(rows) * g.col(i).head(rows);
     }
-    for (Index j = 0; j < k_; ++j) {
-      for (Index part = 0; part < 2; ++part) {
-        const Index row = free + 2 * j + part;
-        const double wzg = w * z(j) * g_(j, part);
-        if (wzg == 0.0) continue;
-        for (Index i = 0; i < free; ++i) sum(row, i) += wzg * ((i == j) - z(i));
-        for (Index l = 0; l <= j; ++l) {
-          const double c = wzg * ((l == j) - z(l));
-          sum(row, free + 2 * l) += c * g_(l, 0);
-          sum(row, free + 2 * l + 1) += c * g_(l, 1);
-        }
+    const auto size = static_cast<std::size_t>(rows);
+    for (Index i = 0; i < mean_.cols(); ++i) {
+      const ArrayXd row = w * mean_.col(i).head(rows);
+      for (Index j = 0; j <= i; ++j) {
+        sum(i, j) += own(row, i, j) - dot(row.data(), &mean_(0, j), size);
       }
     }
   }
 
-  MatrixXd sum;  // lower triangle; entries above a diagonal block's are not read
+  MatrixXd sum;  // lower triangle
+  ArrayXXd g;    // scores in eta and psi of every component
 
  private:
-  Index parts_;
-  Index k_;
-  Eigen::ArrayX2d g_;
+  // E[c_i c_j], where both are of the same part.
+  double own(const ArrayXd& row, Index i, Index j) const {
+    if (i < free_) return i == j ? row.sum() : 0.0;
+    if (j < free_) return (i - free_) / 2 == j ? row.sum() : 0.0;
+    if ((i - free_) / 2 != (j - free_) / 2) return 0.0;
+    return dot(row.data(), &g(0, j - free_), static_cast<std::size_t>(row.size()));
+  }
+
+  Index free_;
+  ArrayXXd mean_;
 };
 
 // Scores at the sites and counts that all items of a component share.
@@ -64,72 +67,74 @@ struct ScoreTables {
   ArrayXXd slope;  // phi R'(x)
 };
 
-inline ScoreTables score_tables(const Gene& gene, const Mixture& mixture) {
-  const Index k = mixture.k();
+inline ScoreTables score_tables(const Gene& gene, const PassTables& at) {
+  const Index k = at.k();
   ScoreTables out{ArrayXXd::Zero(gene.sites(), k), ArrayXXd::Zero(gene.sites(), k),
                   ArrayXXd::Zero(gene.sites(), k), ArrayXXd::Zero(gene.table.size(), k)};
   for (Index j = 0; j < k; ++j) {
-    const Component& c = mixture.component[static_cast<std::size_t>(j)];
-    const ArrayXd mean = gene.s * std::exp(c.eta);
-    out.mean.col(j) = mean;
+    const Component& c = at.component[static_cast<std::size_t>(j)];
+    const ComponentTables& own = at.table[static_cast<std::size_t>(j)];
+    out.mean.col(j) = gene.s * std::exp(c.eta);
     if (c.phi == 0.0) continue;
-    const ArrayXd t = mean * c.phi;
+    const ArrayXd t = out.mean.col(j) * c.phi;
     out.v.col(j) = t / (1.0 + t);
-    out.mean.col(j) = mean / (1.0 + t);
-    out.tail.col(j) = (out.v.col(j) - site_logs(gene.s, c)) / c.phi;
-    out.slope.col(j) = c.phi * gene.table.slopes(c.phi).first;
+    out.mean.col(j) = out.v.col(j) / c.phi;
+    out.tail.col(j) = (out.v.col(j) - own.logs) / c.phi;
+    out.slope.col(j) = c.phi * own.rising.first;
   }
   return out;
 }
 
-inline MatrixXd score_variance(const Gene& gene, const Mixture& mixture) {
-  const Range all{0, gene.sites()};
-  const PassTables tables = make_tables(gene, mixture, all);
-  const std::vector<Index> site_of = item_sites(gene);
-  const ScoreTables scores = score_tables(gene, mixture);
-  const Index k = mixture.k();
-  ScoreVariance variance(mixture.weight.size(), k);
-  SoftmaxBlock block(mixture.weight.size());
+inline MatrixXd score_variance(const Gene& gene, const PassTables& at,
+                               const std::vector<Index>& site_of) {
+  const ScoreTables scores = score_tables(gene, at);
+  const Index k = at.k();
+  ScoreVariance variance(at.log_weight.size(), k);
+  SoftmaxBlock block(at.log_weight.size());
   for (Index begin = 0; begin < gene.sites(); begin += kBlock) {
     const Index rows = std::min(kBlock, gene.sites() - begin);
-    if ((gene.zero_weight.segment(begin, rows) == 0.0).all()) continue;
-    zero_block(tables, begin, rows, block);
-    for (Index i = 0; i < rows; ++i) {
-      for (Index j = 0; j < k; ++j) {
-        variance.set(j, -scores.mean(begin + i, j), -scores.tail(begin + i, j));
-      }
-      variance.add(gene.zero_weight[begin + i], block.z.row(i));
+    const auto w = gene.zero_weight.segment(begin, rows);
+    if ((w == 0.0).all()) continue;
+    zero_block(gene, at, begin, rows, block);
+    for (Index j = 0; j < k; ++j) {
+      variance.g.col(2 * j).head(rows) = -scores.mean.col(j).segment(begin, rows);
+      variance.g.col(2 * j + 1).head(rows) = -scores.tail.col(j).segment(begin, rows);
     }
+    variance.add(w, block.z, rows);
   }
   for (Index begin = 0; begin < gene.items(); begin += kBlock) {
     const Index rows = std::min(kBlock, gene.items() - begin);
-    item_block(gene, tables, begin, rows, site_of, block);
-    for (Index i = 0; i < rows; ++i) {
-      const auto item = static_cast<std::size_t>(begin + i);
-      const Index site = site_of[item];
-      const Index count = gene.item_count[item];
-      const double x = gene.table.x(count);
-      for (Index j = 0; j < k; ++j) {
-        const double xv = x * scores.v(site, j);
-        variance.set(j, x - xv - scores.mean(site, j),
-                     scores.slope(count, j) - xv - scores.tail(site, j));
+    item_block(gene, at, begin, rows, site_of, block);
+    for (Index j = 0; j < k; ++j) {
+      for (Index i = 0; i < rows; ++i) {
+        const auto item = static_cast<std::size_t>(begin + i);
+        const Index site = site_of[item];
+        const double xv = block.x[i] * scores.v(site, j);
+        variance.g(i, 2 * j) = block.x[i] - xv - scores.mean(site, j);
+        variance.g(i, 2 * j + 1) =
+            scores.slope(gene.item_count[item], j) - xv - scores.tail(site, j);
       }
-      variance.add(gene.item_weight[item], block.z.row(i));
     }
+    const Eigen::Map<const ArrayXd> w(&gene.item_weight[static_cast<std::size_t>(begin)], rows);
+    variance.add(w, block.z, rows);
   }
   return variance.sum;
 }
 
 }  // namespace detail
 
-// `sums` are those of a pass at the mixture's parameters, a and b its site weights.
-inline Curvature curvature(const Gene& gene, const Mixture& mixture, const PassSums& sums,
-                           const ArrayXXd& a, const ArrayXXd& b) {
+// `site_of` are the items' sites, `state` is that of a climb (its mixture, tables and site weights)
+// and `sums` those of its last pass.
+template <class State>
+Curvature curvature(const Gene& gene, const std::vector<Index>& site_of, const State& state,
+                    const PassSums& sums) {
+  const Mixture& mixture = state.mixture;
   const Index free = mixture.weight.size() - 1;
   const Index k = mixture.k();
   Curvature out;
   out.gradient = VectorXd::Zero(free + 2 * k);
-  out.hessian = detail::score_variance(gene, mixture);
+  out.hessian = detail::score_variance(
+      gene, {log_weights(mixture), mixture.component, state.tables.of}, site_of);
   const VectorXd pi = mixture.weight;
   out.gradient.head(free) = sums.weight.head(free) - gene.n * pi.head(free);
   for (Index i = 0; i < free; ++i) {
@@ -137,7 +142,7 @@ inline Curvature curvature(const Gene& gene, const Mixture& mixture, const PassS
   }
   for (Index j = 0; j < k; ++j) {
     const Component& c = mixture.component[static_cast<std::size_t>(j)];
-    const ComponentSums part{gene, a.col(j), b.col(j), sums.h.col(j)};
+    const ComponentSums part{gene, state.a.col(j), state.b.col(j), sums.h.col(j)};
     const Index at = free + 2 * j;
     if (c.phi == 0.0) {
       const double mean = (part.a * gene.s).sum() * std::exp(c.eta);
@@ -147,7 +152,8 @@ inline Curvature curvature(const Gene& gene, const Mixture& mixture, const PassS
       out.hessian.col(at + 1).setZero();
       continue;
     }
-    const Slopes slopes = ComponentLikelihood(part).slopes(c);
+    const Slopes slopes =
+        ComponentLikelihood(part).slopes(c, state.tables.of[static_cast<std::size_t>(j)]);
     out.gradient[at] = slopes.eta;
     out.gradient[at + 1] = slopes.psi;
     out.hessian(at, at) += slopes.eta_eta;

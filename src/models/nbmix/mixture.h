@@ -41,32 +41,45 @@ inline Mixture load_mixture(const Archive& archive, const char* name = "weight")
   return m;
 }
 
-inline PassTables make_tables(const Gene& gene, const std::vector<Component>& component,
-                              const VectorXd& log_weight, Range sites) {
-  PassTables tables;
-  const ArrayXd s = gene.s.segment(sites.begin, sites.size());
-  tables.first_site = sites.begin;
-  const Index k = static_cast<Index>(component.size());
-  tables.log_weight = log_weight;
-  tables.eta.resize(k);
-  tables.logs.resize(sites.size(), k);
-  tables.cost.resize(sites.size(), k);
-  tables.rising.resize(gene.table.size(), k);
-  for (Index j = 0; j < k; ++j) {
-    const Component& c = component[static_cast<std::size_t>(j)];
-    tables.eta[j] = c.eta;
-    const ArrayXd logs = site_logs(s, c);
-    tables.logs.col(j) = logs;
-    tables.cost.col(j) = zero_costs(s, logs, c);
-    tables.rising.col(j) = gene.table.value(c.phi);
-  }
-  return tables;
+inline VectorXd log_weights(const Mixture& mixture) {
+  return mixture.weight.array().max(1e-300).log();
 }
 
-inline PassTables make_tables(const Gene& gene, const Mixture& mixture, Range sites) {
-  const VectorXd log_weight = mixture.weight.array().max(1e-300).log();
-  return make_tables(gene, mixture.component, log_weight, sites);
+// Tables of densities alone, without slopes.
+inline std::vector<ComponentTables> density_tables(const Gene& gene, const Mixture& mixture) {
+  std::vector<ComponentTables> out;
+  for (const Component& c : mixture.component) {
+    out.push_back({site_logs(gene.s, c), {gene.table.value(c.phi), {}, {}}});
+  }
+  return out;
 }
+
+// With fewer sites what a waiting start keeps is nothing.
+constexpr Index kManySites = 50000;
+
+// The tables of the components of a climb. Those of the sites are made by the local update, for the
+// sites of its range, unless the M step has left them.
+struct ClimbTables {
+  std::vector<ComponentTables> of;
+  bool has_logs = false;
+
+  void place(const Gene& gene, const std::vector<Component>& component) {
+    of.resize(component.size());
+    for (std::size_t j = 0; j < of.size(); ++j) {
+      of[j].logs.resize(gene.sites());
+      of[j].rising = gene.table.slopes(component[j].phi);
+    }
+    has_logs = false;
+  }
+
+  void fill(const Gene& gene, const std::vector<Component>& component, Range sites) {
+    if (has_logs) return;
+    const ArrayXd s = gene.s.segment(sites.begin, sites.size());
+    for (std::size_t j = 0; j < of.size(); ++j) {
+      of[j].logs.segment(sites.begin, sites.size()) = site_logs(s, component[j]);
+    }
+  }
+};
 
 struct FullSums {
   double log_likelihood = 0.0;
@@ -110,12 +123,12 @@ inline FullSums evaluate_large(const Gene& gene, const Mixture& mixture) {
 
 // Log likelihood (all constants included) and entropy of the responsibilities.
 inline FullSums evaluate(const Gene& gene, const Mixture& mixture) {
-  if (gene.items() > 0 && gene.table.counts().back() > kLargeCount) {
+  if (gene.items() > 0 && gene.table.x(gene.table.size() - 1) > kLargeCount) {
     return detail::evaluate_large(gene, mixture);
   }
-  const Range all{0, gene.sites()};
-  const PassSums sums =
-      pass(gene, make_tables(gene, mixture, all), item_sites(gene), all, SiteWeights{}, true);
+  const std::vector<ComponentTables> tables = density_tables(gene, mixture);
+  const PassSums sums = pass(gene, {log_weights(mixture), mixture.component, tables},
+                             item_sites(gene), Range{0, gene.sites()}, SiteWeights{}, true);
   return {sums.log_likelihood + gene.constant, std::max(sums.entropy, 0.0)};
 }
 
@@ -124,11 +137,14 @@ inline FullSums evaluate(const Gene& gene, const Mixture& mixture) {
 // non-zero cells take theirs back.
 inline FullSums evaluate_full(const Gene& every, const Gene& gene, const Mixture& mixture) {
   if (!gene.quadrature) return evaluate(gene, mixture);
-  const Range all{0, every.sites()};
   const Range own{gene.sites() - gene.items(), gene.sites()};
-  const PassSums zeros = pass(every, make_tables(every, mixture, all), {}, all, {}, true);
+  const VectorXd log_weight = log_weights(mixture);
+  const std::vector<ComponentTables> of_every = density_tables(every, mixture);
+  const std::vector<ComponentTables> of_gene = density_tables(gene, mixture);
+  const PassSums zeros =
+      pass(every, {log_weight, mixture.component, of_every}, {}, Range{0, every.sites()}, {}, true);
   const PassSums counts =
-      pass(gene, make_tables(gene, mixture, own), item_sites(gene), own, {}, true);
+      pass(gene, {log_weight, mixture.component, of_gene}, item_sites(gene), own, {}, true);
   return {zeros.log_likelihood + counts.log_likelihood + gene.constant,
           std::max(zeros.entropy + counts.entropy, 0.0)};
 }

@@ -11,16 +11,13 @@ namespace mixology {
 
 using Eigen::ArrayXXd;
 
-// What a pass reads: per component the log weight, eta, and the tables of one gene. The point mass
-// at zero, when there is one, is the last component and has no tables.
+// What a pass reads. The point mass at zero, when there is one, is the last part and has no tables.
 struct PassTables {
-  VectorXd log_weight;   // components, the point mass included
-  VectorXd eta;          // components without the point mass
-  Index first_site = 0;  // row 0 of the next two
-  ArrayXXd logs;         // sites x components: log(1 + s u)
-  ArrayXXd cost;         // sites x components: -log P(0)
-  ArrayXXd rising;       // distinct counts x components
-  bool point_mass() const { return log_weight.size() > eta.size(); }
+  VectorXd log_weight;  // components, the point mass included
+  const std::vector<Component>& component;
+  const std::vector<ComponentTables>& table;  // of the components
+  Index k() const { return static_cast<Index>(component.size()); }
+  bool point_mass() const { return log_weight.size() > k(); }
 };
 
 // Sums over items and zeros of a range of sites.
@@ -46,68 +43,80 @@ constexpr Index kBlock = 256;
 // Rows of log joint densities -> log density in `total`, responsibilities in place.
 class SoftmaxBlock {
  public:
-  explicit SoftmaxBlock(Index components) : z(kBlock, components), total(kBlock) {}
+  explicit SoftmaxBlock(Index components) : z(kBlock, components), total(kBlock), x(kBlock) {}
 
   // With `entropy` also the entropy of each row.
   void normalise(Index rows, bool with_entropy = false) {
-    const Index k = z.cols();
-    if (with_entropy) entropy.head(rows).setZero();
-    if (k == 1) {
-      total.head(rows) = z.col(0).head(rows);
-      z.col(0).head(rows).setOnes();
-      return;
+    if (with_entropy) joint_ = z;
+    row_softmax(z.data(), static_cast<std::size_t>(rows), static_cast<std::size_t>(z.cols()),
+                static_cast<std::size_t>(kBlock), total.data());
+    if (!with_entropy) return;
+    entropy.head(rows).setZero();
+    for (Index j = 0; j < z.cols(); ++j) {
+      const ArrayXd surprise = (total.head(rows) - joint_.col(j).head(rows)).min(700.0);
+      entropy.head(rows) += z.col(j).head(rows) * surprise;
     }
-    top_.head(rows) = z.col(0).head(rows);
-    for (Index j = 1; j < k; ++j) top_.head(rows) = top_.head(rows).max(z.col(j).head(rows));
-    total.head(rows).setZero();
-    for (Index j = 0; j < k; ++j) {
-      z.col(j).head(rows) -= top_.head(rows);
-      if (with_entropy) shifted_.head(rows) = z.col(j).head(rows).max(-700.0);
-      array_exp(&z(0, j), &z(0, j), rows);
-      total.head(rows) += z.col(j).head(rows);
-      if (with_entropy) entropy.head(rows) -= z.col(j).head(rows) * shifted_.head(rows);
-    }
-    for (Index j = 0; j < k; ++j) z.col(j).head(rows) /= total.head(rows);
-    if (with_entropy) entropy.head(rows) /= total.head(rows);
-    array_log(total.data(), total.data(), rows);
-    if (with_entropy) entropy.head(rows) += total.head(rows);
-    total.head(rows) += top_.head(rows);
   }
 
   ArrayXXd z;
   ArrayXd total;
+  ArrayXd x;  // counts of the items of the block
   ArrayXd entropy = ArrayXd::Zero(kBlock);
 
  private:
-  ArrayXd top_ = ArrayXd::Zero(kBlock);
-  ArrayXd shifted_ = ArrayXd::Zero(kBlock);
+  ArrayXXd joint_;
 };
 
-inline void zero_block(const PassTables& tables, Index begin, Index rows, SoftmaxBlock& block,
-                       bool entropy = false) {
-  const Index k = tables.eta.size();
-  const Index row = begin - tables.first_site;
-  for (Index j = 0; j < k; ++j) {
-    block.z.col(j).head(rows) = tables.log_weight[j] - tables.cost.col(j).segment(row, rows);
+inline void zero_block(const Gene& gene, const PassTables& tables, Index begin, Index rows,
+                       SoftmaxBlock& block, bool entropy = false) {
+  for (Index j = 0; j < tables.k(); ++j) {
+    const auto part = static_cast<std::size_t>(j);
+    const auto logs = tables.table[part].logs.segment(begin, rows);
+    block.z.col(j).head(rows) = tables.log_weight[j] - zero_costs(gene.s.segment(begin, rows), logs,
+                                                                  tables.component[part]);
   }
-  if (tables.point_mass()) block.z.col(k).head(rows).setConstant(tables.log_weight[k]);
+  if (tables.point_mass()) {
+    block.z.col(tables.k()).head(rows).setConstant(tables.log_weight[tables.k()]);
+  }
   block.normalise(rows, entropy);
+}
+
+// f(begin, rows, site): the pieces of a block of items whose items share a site.
+template <class Visit>
+void each_site(const Gene& gene, const std::vector<Index>& site_of, Index begin, Index rows,
+               Visit visit) {
+  for (Index i = 0; i < rows;) {
+    const Index site = site_of[static_cast<std::size_t>(begin + i)];
+    const Index end = std::min(gene.first_item[static_cast<std::size_t>(site) + 1] - begin, rows);
+    visit(i, end - i, site);
+    i = end;
+  }
 }
 
 inline void item_block(const Gene& gene, const PassTables& tables, Index begin, Index rows,
                        const std::vector<Index>& site_of, SoftmaxBlock& block,
                        bool entropy = false) {
-  const Index k = tables.eta.size();
-  for (Index j = 0; j < k; ++j) {
-    for (Index i = 0; i < rows; ++i) {
-      const auto item = static_cast<std::size_t>(begin + i);
-      const Index site = site_of[item] - tables.first_site;
-      const Index count = gene.item_count[item];
-      block.z(i, j) = tables.log_weight[j] + tables.rising(count, j) - tables.cost(site, j) +
-                      gene.table.x(count) * (tables.eta[j] - tables.logs(site, j));
+  for (Index i = 0; i < rows; ++i) block.x[i] = gene.item_x(begin + i);
+  const Index own = gene.sites() - gene.items() + begin;  // the block's sites, where they are own
+  for (Index j = 0; j < tables.k(); ++j) {
+    const Component& c = tables.component[static_cast<std::size_t>(j)];
+    const ComponentTables& at = tables.table[static_cast<std::size_t>(j)];
+    auto z = block.z.col(j).head(rows);
+    const Index* count = &gene.item_count[static_cast<std::size_t>(begin)];
+    for (Index i = 0; i < rows; ++i) z[i] = at.rising.value[count[i]];
+    if (gene.one_each) {
+      const auto logs = at.logs.segment(own, rows);
+      z += tables.log_weight[j] + block.x.head(rows) * (c.eta - logs) -
+           zero_costs(gene.s.segment(own, rows), logs, c);
+      continue;
     }
+    each_site(gene, site_of, begin, rows, [&](Index i, Index n, Index site) {
+      const double log = at.logs[site];
+      const double cost = c.phi == 0.0 ? gene.s[site] * std::exp(c.eta) : log / c.phi;
+      z.segment(i, n) += (tables.log_weight[j] - cost) + (c.eta - log) * block.x.segment(i, n);
+    });
   }
-  if (tables.point_mass()) block.z.col(k).head(rows).setConstant(-kInfinity);
+  if (tables.point_mass()) block.z.col(tables.k()).head(rows).setConstant(-kInfinity);
   block.normalise(rows, entropy);
 }
 
@@ -124,7 +133,7 @@ inline std::vector<Index> item_sites(const Gene& gene) {
   return site;
 }
 
-// Where a pass leaves the expected weights of the sites of its range; either may be absent.
+// Where a pass leaves the expected weights of the sites of its range, and of their counts, if at all.
 struct SiteWeights {
   ArrayXXd* a = nullptr;
   ArrayXXd* b = nullptr;
@@ -132,7 +141,7 @@ struct SiteWeights {
 
 inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range range, SiteWeights out,
                            bool entropy, PassSums sums) {
-  const Index k = tables.eta.size();
+  const Index k = tables.k();
   detail::SoftmaxBlock block(tables.log_weight.size());
   for (Index begin = range.begin; begin < range.end; begin += detail::kBlock) {
     const Index rows = std::min(detail::kBlock, range.end - begin);
@@ -141,7 +150,7 @@ inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range ran
     if (none) {
       if (out.a != nullptr) out.a->middleRows(begin, rows).setZero();
     } else {
-      detail::zero_block(tables, begin, rows, block, entropy);
+      detail::zero_block(gene, tables, begin, rows, block, entropy);
       sums.log_likelihood += (w * block.total.head(rows)).sum();
       for (Index j = 0; j < sums.weight.size(); ++j) {
         sums.weight[j] += (w * block.z.col(j).head(rows)).sum();
@@ -159,24 +168,32 @@ inline PassSums pass_zeros(const Gene& gene, const PassTables& tables, Range ran
 inline PassSums pass_items(const Gene& gene, const PassTables& tables,
                            const std::vector<Index>& site_of, Range range, SiteWeights out,
                            bool entropy, PassSums sums) {
-  const Index k = tables.eta.size();
+  const Index k = tables.k();
   detail::SoftmaxBlock block(tables.log_weight.size());
+  ArrayXd wz(detail::kBlock), wzx(detail::kBlock);
   for (Index begin = range.begin; begin < range.end; begin += detail::kBlock) {
     const Index rows = std::min(detail::kBlock, range.end - begin);
     detail::item_block(gene, tables, begin, rows, site_of, block, entropy);
-    for (Index i = 0; i < rows; ++i) {
-      const auto item = static_cast<std::size_t>(begin + i);
-      const double w = gene.item_weight[item];
-      const Index count = gene.item_count[item];
-      sums.log_likelihood += w * block.total[i];
-      if (entropy) sums.entropy += w * block.entropy[i];
-      for (Index j = 0; j < k; ++j) {
-        const double wz = w * block.z(i, j);
-        sums.weight[j] += wz;
-        sums.h(count, j) += wz;
-        if (out.a != nullptr) (*out.a)(site_of[item], j) += wz;
-        if (out.b != nullptr) (*out.b)(site_of[item], j) += wz * gene.table.x(count);
+    const Eigen::Map<const ArrayXd> w(&gene.item_weight[static_cast<std::size_t>(begin)], rows);
+    const Index* count = &gene.item_count[static_cast<std::size_t>(begin)];
+    sums.log_likelihood += (w * block.total.head(rows)).sum();
+    if (entropy) sums.entropy += (w * block.entropy.head(rows)).sum();
+    for (Index j = 0; j < k; ++j) {
+      wz.head(rows) = w * block.z.col(j).head(rows);
+      sums.weight[j] += wz.head(rows).sum();
+      for (Index i = 0; i < rows; ++i) sums.h(count[i], j) += wz[i];
+      if (out.a == nullptr) continue;
+      wzx.head(rows) = wz.head(rows) * block.x.head(rows);
+      if (gene.one_each) {
+        const Index own = gene.sites() - gene.items() + begin;
+        out.a->col(j).segment(own, rows) += wz.head(rows);
+        out.b->col(j).segment(own, rows) = wzx.head(rows);
+        continue;
       }
+      detail::each_site(gene, site_of, begin, rows, [&](Index i, Index n, Index site) {
+        (*out.a)(site, j) += wz.segment(i, n).sum();
+        (*out.b)(site, j) += wzx.segment(i, n).sum();
+      });
     }
   }
   return sums;
@@ -187,7 +204,7 @@ inline PassSums pass(const Gene& gene, const PassTables& tables, const std::vect
                      Range sites, SiteWeights out, bool entropy = false) {
   PassSums sums;
   sums.weight = VectorXd::Zero(tables.log_weight.size());
-  sums.h = ArrayXXd::Zero(gene.table.size(), tables.eta.size());
+  sums.h = ArrayXXd::Zero(gene.table.size(), tables.k());
   sums = pass_zeros(gene, tables, sites, out, entropy, std::move(sums));
   const Range items{gene.first_item[static_cast<std::size_t>(sites.begin)],
                     gene.first_item[static_cast<std::size_t>(sites.end)]};

@@ -34,7 +34,13 @@ class RisingTable {
 
   Index size() const { return static_cast<Index>(x_.size()); }
   double x(Index d) const { return x_[static_cast<std::size_t>(d)]; }
-  const std::vector<double>& counts() const { return x_; }
+  Eigen::Map<const ArrayXd> counts() const { return {x_.data(), size()}; }
+
+  ArrayXd log_factorials() const {
+    ArrayXd out = counts() + 1.0;
+    vlgamma(out.data(), out.data(), x_.size());
+    return out;
+  }
 
   ArrayXd value(double phi) const {
     if (phi == 0.0 || x_.empty()) return ArrayXd::Zero(size());
@@ -47,15 +53,13 @@ class RisingTable {
     for (std::size_t d = 0; d < few_; ++d) out[d] = head.log[static_cast<int>(x_[d])];
     if (beyond_.empty()) return out;
     vrising(beyond_.data(), kShift + 1.0 / phi, &out[few_], beyond_.size());
-    const double step = std::log1p(kShift * phi);
-    for (std::size_t i = 0; i < beyond_.size(); ++i) {
-      out[few_ + i] += head.log[kShift] + beyond_[i] * step;
-    }
+    out.tail(beyond().size()) += head.log[kShift] + std::log1p(kShift * phi) * beyond();
     return out;
   }
 
-  // phi must be positive.
+  // Of a Poisson all are 0, as the value is: nothing there asks for the slopes.
   RisingSlopes slopes(double phi) const {
+    if (phi == 0.0) return {ArrayXd::Zero(size()), ArrayXd::Zero(size()), ArrayXd::Zero(size())};
     RisingSlopes out{ArrayXd(size()), ArrayXd(size()), ArrayXd(size())};
     if (x_.empty()) return out;
     if (phi * kShift <= 1.0) {
@@ -91,24 +95,28 @@ class RisingTable {
     double first[kShift + 1] = {}, square[kShift + 1] = {};
   };
 
-  // With a = 1 / phi', the sums of i / (a + i) and of its square give those of (8 + i) / (a + i).
+  Eigen::Map<const ArrayXd> beyond() const {
+    return {beyond_.data(), static_cast<Index>(beyond_.size())};
+  }
+
+  // With a = 1 / phi', part = 8 / a and the sums S1, S2 of i / (a + i) and of its square,
+  //   sum (8 + i) / (a + i)    = part y + (1 - part) S1,
+  //   sum ((8 + i) / (a + i))^2 = part^2 y + 2 part (1 - part) S1 + (1 - part)^2 S2.
   void shifted_slopes(double phi, const Head& head, RisingSlopes& out) const {
     const double r = 1.0 / phi;
     const double a = kShift + r;
     vrising_slopes(beyond_.data(), a, &out.value[few_], &out.first[few_], &out.second[few_],
                    beyond_.size());
-    const double step = std::log1p(kShift * phi);
     const double part = kShift / a;
-    for (std::size_t i = 0; i < beyond_.size(); ++i) {
-      const double y = beyond_[i];
-      const double one = out.first[few_ + i] / a;
-      const double two = -out.second[few_ + i] / (a * a);
-      out.value[few_ + i] += head.log[kShift] + y * step;
-      out.first[few_ + i] = head.first[kShift] + r * (one + part * (y - one));
-      out.second[few_ + i] =
-          -head.square[kShift] -
-          r * r * (two + part * (2.0 * (one - two) + part * (y - 2.0 * one + two)));
-    }
+    const double rest = r / a;  // 1 - part
+    const auto y = beyond();
+    auto value = out.value.tail(y.size());
+    auto first = out.first.tail(y.size());    // a S1 on entry
+    auto second = out.second.tail(y.size());  // -a^2 S2 on entry
+    value += head.log[kShift] + std::log1p(kShift * phi) * y;
+    second = rest * rest * rest * rest * second - r * r * part * part * y -
+             2.0 * r * rest * rest * part * first - head.square[kShift];
+    first = head.first[kShift] + r * part * y + rest * rest * first;
   }
 
   std::vector<double> x_;

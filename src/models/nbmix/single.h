@@ -32,11 +32,12 @@ struct SingleFit {
 inline SingleFit fit_single(const ComponentSums& sums, Monitor* monitor = nullptr) {
   const ComponentLikelihood likelihood(sums);
   Component c = likelihood.poisson();
-  const Component raised = likelihood.raise(c, 100, 1e-10, monitor);
-  if (raised.phi == 0.0) return {raised, true};
-  const Slopes at = likelihood.slopes(raised);
+  ComponentTables tables = component_tables(sums.gene, c);
+  likelihood.raise(c, tables, 100, 1e-7, monitor);
+  if (c.phi == 0.0) return {c, true};
+  const Slopes at = likelihood.slopes(c, tables);
   const double size = std::abs(at.value) + 1.0;
-  return {raised, std::abs(at.eta) + std::abs(at.psi) < 1e-6 * size};
+  return {c, std::abs(at.eta) + std::abs(at.psi) < 1e-6 * size};
 }
 
 constexpr double kCoxReidDamping = 0.99;
@@ -100,11 +101,13 @@ class CoxReid {
   // and phi in c. w = s mu / (1 + s u), v = s u / (1 + s u).
   double slope(Component& c, double psi) const {
     c.phi = std::exp(psi);
-    Slopes f = likelihood_.slopes(c);
+    ComponentTables tables = component_tables(sums_.gene, c);
+    Slopes f = likelihood_.slopes(c, tables);
     for (int i = 0; i < 50; ++i) {
       const double step = std::min(std::max(-f.eta / f.eta_eta, -1.0), 1.0);
       c.eta += step;
-      f = likelihood_.slopes(c);
+      tables.logs = site_logs(sums_.gene.s, c);
+      f = likelihood_.slopes(c, tables);
       if (std::abs(step) < 1e-11) break;
     }
     const ArrayXd t = sums_.gene.s * (std::exp(c.eta) * c.phi);

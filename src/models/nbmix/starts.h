@@ -28,13 +28,14 @@ class Starts {
     }
     Lump zero{0.0, gene.n, 0.0, gene.sum_s, gene.sum_ss, 0.0, 0.0};
     for (const Lump& l : lumps_) zero.n -= l.n, zero.s -= l.s, zero.ss -= l.ss;
+    thin();
     if (zero.n > 0.5) lumps_.push_back(zero);
     if (!order) return;
     std::sort(lumps_.begin(), lumps_.end(), [](const Lump& a, const Lump& b) { return a.y < b.y; });
   }
 
   // The first starts are fixed in kind: k-means, an even cut, spread dispersions, cuts in the
-  // upper tail; the others cut at random quantiles.
+  // upper tail, two kinds of hierarchical clusters; the others cut at random quantiles.
   Mixture make(Index k, int start, bool point_mass, Rng& rng) const {
     Mixture out;
     if (start == 0)
@@ -47,6 +48,12 @@ class Starts {
       out = from_groups(cut(even(k, 0.2)));
     else if (start == 4)
       out = from_groups(cut(even(k, 0.05)));
+    else if (start == 5)
+      out = from_groups(agglomerate(
+          k, [](double y) { return std::log1p(y); }, gap));
+    else if (start == 6)
+      out = from_groups(agglomerate(
+          k, [](double y) { return std::sqrt(y); }, ward));
     else
       out = from_groups(cut(random(k, rng)));
     return point_mass ? with_point_mass(std::move(out)) : out;
@@ -78,6 +85,19 @@ class Starts {
 
   void add(double x, double s, double w) {
     lumps_.push_back({x / s, w, w * x, w * s, w * s * s, w * x * x, w * x * s});
+  }
+
+  // Of very many lumps every so many-th stands for those that follow it.
+  void thin() {
+    constexpr std::size_t kMany = 1 << 17;
+    const std::size_t step = (lumps_.size() + kMany - 1) / kMany;
+    if (step < 2) return;
+    std::vector<Lump> kept;
+    for (std::size_t i = 0; i < lumps_.size(); i += step) {
+      kept.push_back(Lump{lumps_[i].y, 0, 0, 0, 0, 0, 0});
+      kept.back().add(lumps_[i], static_cast<double>(std::min(step, lumps_.size() - i)));
+    }
+    lumps_ = std::move(kept);
   }
 
   // Cut points in cumulated mass: k equal groups inside the upper `tail`.
@@ -142,6 +162,54 @@ class Starts {
         if (groups[j].n > 0.0) centre[j] = total[j] / groups[j].n;
       }
     }
+    return groups;
+  }
+
+  // A run of neighbouring lumps, on a scale of x / s.
+  struct Cluster {
+    Lump sum;
+    double low, high, centre;
+    void join(const Cluster& next) {
+      centre += next.sum.n / (sum.n + next.sum.n) * (next.centre - centre);
+      high = next.high;
+      sum.add(next.sum, 1.0);
+    }
+  };
+
+  // What joining two neighbours costs: the sum of squares that it adds (Ward), or the same with the
+  // gap between them in place of the distance of their centres. The gap finds small outer clusters.
+  static double ward(const Cluster& a, const Cluster& b) { return cost(a, b, b.centre - a.centre); }
+  static double gap(const Cluster& a, const Cluster& b) { return cost(a, b, b.low - a.high); }
+  static double cost(const Cluster& a, const Cluster& b, double distance) {
+    return a.sum.n * b.sum.n / (a.sum.n + b.sum.n) * distance * distance;
+  }
+
+  // Joins the cheapest neighbours until k clusters are left.
+  template <class Scale, class Cost>
+  std::vector<Lump> agglomerate(Index k, Scale scale, Cost cost_of) const {
+    constexpr std::size_t kPieces = 256;  // more lumps than that are first joined by number
+    const std::size_t step = (lumps_.size() + kPieces - 1) / kPieces;
+    std::vector<Cluster> clusters;
+    for (std::size_t i = 0; i < lumps_.size(); ++i) {
+      const double y = scale(lumps_[i].y);
+      const Cluster one{lumps_[i], y, y, y};
+      if (i % step == 0)
+        clusters.push_back(one);
+      else
+        clusters.back().join(one);
+    }
+    while (clusters.size() > static_cast<std::size_t>(k)) {
+      std::size_t best = 0;
+      double least = kInfinity;
+      for (std::size_t i = 0; i + 1 < clusters.size(); ++i) {
+        const double next = cost_of(clusters[i], clusters[i + 1]);
+        if (next < least) least = next, best = i;
+      }
+      clusters[best].join(clusters[best + 1]);
+      clusters.erase(clusters.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
+    std::vector<Lump> groups(static_cast<std::size_t>(k), Lump{0, 0, 0, 0, 0, 0, 0});
+    for (std::size_t j = 0; j < clusters.size(); ++j) groups[j] = clusters[j].sum;
     return groups;
   }
 

@@ -39,6 +39,7 @@ class NbmixVb {
   struct State {
     VectorXd dirichlet;
     std::vector<Component> component;
+    ClimbTables tables;
     ArrayXXd a, b;
   };
   using Stats = PassSums;
@@ -55,9 +56,14 @@ class NbmixVb {
     state.dirichlet = gene_.n * mixture.weight.array() + prior_alpha(mixture.weight.size());
     state.component = mixture.component;
     for (Component& c : state.component) c.phi = std::max(c.phi, 1e-6);
-    state.a = ArrayXXd::Zero(gene_.sites(), mixture.k());
-    state.b = state.a;
+    state.a.resize(gene_.sites(), mixture.k());  // written by every local update
+    state.b.resize(gene_.sites(), mixture.k());
+    state.tables.place(gene_, state.component);
     return state;
+  }
+
+  void forget(State& state) const {
+    if (gene_.sites() > kManySites) state = load(save(state));
   }
 
   Stats update_local(State& state, Range range) const {
@@ -66,8 +72,9 @@ class NbmixVb {
     for (Index j = 0; j < log_weight.size(); ++j) {
       log_weight[j] = digamma(state.dirichlet[j]) - total;
     }
-    const PassTables tables = make_tables(gene_, state.component, log_weight, range);
-    return pass(gene_, tables, site_of_, range, SiteWeights{&state.a, &state.b});
+    state.tables.fill(gene_, state.component, range);
+    return pass(gene_, {log_weight, state.component, state.tables.of}, site_of_, range,
+                SiteWeights{&state.a, &state.b});
   }
 
   void update_global(State& state, const Stats& stats) const {
@@ -75,8 +82,9 @@ class NbmixVb {
     for (std::size_t j = 0; j < state.component.size(); ++j) {
       const auto col = static_cast<Index>(j);
       const ComponentSums sums{gene_, state.a.col(col), state.b.col(col), stats.h.col(col)};
-      state.component[j] = ComponentLikelihood(sums, &prior_.point).raise(state.component[j], 3);
+      ComponentLikelihood(sums, &prior_.point).raise(state.component[j], state.tables.of[j], 3);
     }
+    state.tables.has_logs = true;
   }
 
   double objective(const State& state, const Stats& stats) const {
@@ -113,6 +121,7 @@ class NbmixVb {
       state.component[j].eta = std::min(std::max(theta[at], kMinEta), kMaxEta);
       state.component[j].phi = std::exp(std::min(std::max(theta[at + 1], kMinPsi), kMaxPsi));
     }
+    state.tables.place(gene_, state.component);
   }
 
   // Covariance of (weights, means, dispersions): that of the Dirichlet, and of the points by
@@ -189,8 +198,9 @@ class NbmixVb {
 
   Eigen::Matrix2d point_covariance(const State& state, const Stats& stats, Index j) const {
     const ComponentSums sums{gene_, state.a.col(j), state.b.col(j), stats.h.col(j)};
-    const Slopes f = ComponentLikelihood(sums, &prior_.point)
-                         .slopes(state.component[static_cast<std::size_t>(j)]);
+    const auto at = static_cast<std::size_t>(j);
+    const Slopes f =
+        ComponentLikelihood(sums, &prior_.point).slopes(state.component[at], state.tables.of[at]);
     Eigen::Matrix2d precision;
     precision << -f.eta_eta, -f.eta_psi, -f.eta_psi, -f.psi_psi;
     if (!(precision(0, 0) > 0.0) || !(precision.determinant() > 0.0)) {
