@@ -309,7 +309,8 @@ cwm_predict_typed <- function(object, input, type, settings) {
 
 cwm_predict_core <- function(object, x, w, y, type, levels = 0.5, draws = 1, seed = 0,
                              threads = 1) {
-  cwm_predict_rows(object$mixture, x, w, y, type, levels, draws, seed, threads)
+  mixture <- object$mixture %||% cwm_plug_in(object$estimate)
+  cwm_predict_rows(mixture, x, w, y, type, levels, draws, seed, threads)
 }
 
 cwm_name_clusters <- function(prob) {
