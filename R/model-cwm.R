@@ -54,7 +54,8 @@
 #' values of `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit
 #' averages over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing
 #' covariates get `NA`.
-#' `fitted()` is `type = "response"` on the training data.
+#' `fitted()` is `type = "response"` on the training data. Of rows with missing covariates
+#' (`na_x = "marginalise"`) an EM fit gives the mean given what is seen of them, the others `NA`.
 #'
 #' @section Plots:
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;

@@ -325,3 +325,23 @@ test_that("simulate() uses the fit's covariates where the model has no distribut
   whole <- simulate(cwm(Sepal.Length ~ Petal.Length, iris, k = 2, seed = 1), 2, seed = 1)
   expect_identical(names(whole$sim_2), c("Petal.Length", "Sepal.Length", ".cluster"))
 })
+
+test_that("starts find the maxima that mclust finds on real data, whatever the seed", {
+  skip_if_not_installed("mclust")
+  skip_if_not_installed("MASS")
+  banknote <- getExportedValue("mclust", "banknote")[-1]
+  best <- function(data, covariance, k) {
+    cluster <- reformulate(sprintf("`%s`", names(data)))
+    vapply(1:4, function(seed) {
+      as.numeric(logLik(cwm(~ 1, data, cluster = cluster, k = k, covariance = covariance,
+                            seed = seed, std_errors = FALSE)))
+    }, 0)
+  }
+  expect_gte(min(best(faithful, "EEI", 4)), -1125.37)
+  expect_gte(min(best(MASS::crabs[4:8], "VVI", 4)), -2095.88)
+  expect_gte(sort(best(banknote, "VVI", 4))[2], -784.17)
+  for (seed in 1:3) {
+    one <- function(k) as.numeric(logLik(cwm(stack.loss ~ ., stackloss, k = k, seed = seed)))
+    expect_gt(one(3), one(2))
+  }
+})
