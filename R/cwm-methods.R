@@ -376,8 +376,11 @@ cwm_simulate_given <- function(object, nsim, data) {
 # Do the clustering covariates determine those of the regression?
 cwm_draws_covariates <- function(fit) {
   if (is.null(fit$fitted_values)) return(TRUE)
-  x <- as.data.frame(fit$estimate$means[1, , drop = FALSE])
-  tryCatch(!is.null(cwm_new_input(fit, x, "response")$w), error = function(e) FALSE)
+  slim <- fit$design$design
+  needed <- if (is.null(slim)) fit$design$columns else {
+    setdiff(all.vars(stats::delete.response(slim$terms)), slim$parameters)
+  }
+  all(needed %in% colnames(fit$estimate$means))
 }
 
 # One data set of the fit's size: clusters, clustering covariates, and the responses where the

@@ -148,7 +148,7 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
-  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
+  if (...length() > 0) cwm_refuse(...names(), names(formals()))
   input <- cwm_formula_input(formula, data, cluster, na_x)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
@@ -165,7 +165,7 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
-  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
+  if (...length() > 0) cwm_refuse(...names(), names(formals()))
   input <- cwm_matrix_input(formula, y, cluster, na_x)
   input$info <- c(describe_data(formula), list(argument = "formula"))
   if (missing(k)) k <- cwm_default_k(method, input)
@@ -186,6 +186,17 @@ cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL
   fit$data_info <- c(describe_data(formula), list(argument = "formula"))
   fit$experiment <- parts
   fit
+}
+
+# What lm() and others take and cwm() does not, with what to do instead. Nothing is evaluated.
+cwm_refuse <- function(names, known) {
+  name <- names[1] %||% ""
+  instead <- switch(name, subset = "data = data[rows, ]", weights = "repeating rows of 'data'",
+                    offset = "subtracting it from the response",
+                    na.action = "na_x, or dropping rows",
+                    contrasts = "contrasts() of the factors in 'data'")
+  if (!is.null(instead)) abort("cwm", "unknown argument '", name, "'; try ", instead)
+  check_no_dots(stats::setNames(list(NULL), name), "cwm", known)
 }
 
 # ---- bridge: checked input to numbers to a fit ------------------------------
@@ -294,9 +305,10 @@ cwm_one <- function(input, spec, call, k, covariance) {
 
 cwm_core_input <- function(input, spec, covariance) {
   resumed <- spec$control$resumed
-  list(x = input$x, w = input$w, y = input$y, link = input$link, family = covariance,
-       labels = spec$start$labels, values = spec$start$values, rows = input$rows, state = resumed$state$state,
-       memory = resumed$state$memory, iteration = resumed$state$iteration)
+  list(x = input$x, w = input$w, y = input$y, link = input$link, rows = input$rows,
+       family = covariance, labels = spec$start$labels, values = spec$start$values,
+       state = resumed$state$state, memory = resumed$state$memory,
+       iteration = resumed$state$iteration)
 }
 
 cwm_run_em <- function(input, spec, k, covariance) {

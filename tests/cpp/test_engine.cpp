@@ -361,8 +361,7 @@ TEST_CASE("of many starts one that is late is chosen if it is ahead after a seco
       std::vector<Slope::State> here = starts;
       StartsReport report;
       AscentProgress progress;
-      const Trace trace =
-          climb_from_starts(model, here, options, serial, quiet, report, progress);
+      const Trace trace = climb_from_starts(model, here, options, serial, quiet, report, progress);
       REQUIRE(report.chosen == (size < kManyStarts ? 3 : 4));
       REQUIRE(trace.iterations() <= sweeps);
       // one climb, whatever was tried on the way

@@ -51,6 +51,8 @@ struct Data {
   Index d() const { return x.cols(); }
   Index r() const { return w.cols(); }
   Index m() const { return y.cols(); }
+  // What a change of a log density is small beside: it has a unit-free part per value.
+  double objective_scale() const { return double(n()) * double(d() + m()) + 1.0; }
   Index row(Index i) const { return source.empty() ? i : source[static_cast<std::size_t>(i)]; }
 
   // the same for one row of a pattern

@@ -212,8 +212,7 @@ class LocalPass {
     const double* const* w = w_e_[slot].data();
     for (int j = 0; j < m_; ++j) {
       residual_.col(k * m_ + j) = y_.col(j);
-      kernels.subtract_product(w, r_, kernel.coef.col(j).data(),
-                               residual_.col(k * m_ + j).data());
+      kernels.subtract_product(w, r_, kernel.coef.col(j).data(), residual_.col(k * m_ + j).data());
     }
     kernels.add_whitened_norm(w + r_, m_, packed_y_[slot].data(), -0.5, score);
     if (kernel.white_w.size() > 0) {
