@@ -9,8 +9,16 @@ cwm_covariance <- function(input, k, equal_noise, threads) {
     .Call(`_mixology_cwm_covariance`, input, k, equal_noise, threads)
 }
 
+cwm_sort_clusters <- function(responsibility, rows) {
+    .Call(`_mixology_cwm_sort_clusters`, responsibility, rows)
+}
+
 cwm_ranges <- function(a) {
     .Call(`_mixology_cwm_ranges`, a)
+}
+
+cwm_same_column <- function(a, j, b, l) {
+    .Call(`_mixology_cwm_same_column`, a, j, b, l)
 }
 
 cwm_clearly_independent <- function(a, centred) {

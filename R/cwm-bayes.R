@@ -19,15 +19,15 @@ cwm_run_vb <- function(input, spec, k, covariance) {
   raw <- cwm_fit_vb(cwm_bayes_input(input, spec, covariance), k, spec$control, spec$seed,
                     spec$threads, monitor)
   q <- cwm_split_posterior(raw$posterior, k)
-  used <- cwm_used(raw$membership$responsibility)
-  raw$membership$responsibility <- cwm_keep_columns(raw$membership$responsibility, used)
+  used <- cwm_used(raw$responsibility)
+  raw$clusters <- cwm_sort_clusters(cwm_keep_columns(raw$responsibility, used), input$rows)
   raw$posterior <- c(list(weights = spec$prior$weights, a = raw$posterior$a, b = raw$posterior$b,
                           weight = raw$posterior$weight), list(parts = q, used = used))
   raw$estimate <- cwm_stack_estimates(lapply(q[used], cwm_posterior_mean, covariance),
                                       raw$posterior$weight[used])
   raw$df <- cwm_df(length(used), ncol(input$x), ncol(input$w), ncol(input$y), covariance,
                    spec$noise)
-  order <- order(-colSums(raw$membership$responsibility))
+  order <- raw$clusters$order
   raw$mixture <- cwm_student_mixture(q[used][order], raw$posterior$weight[used][order], covariance)
   raw$posterior$order <- used[order]
   raw$bound <- utils::tail(raw$trace$value, 1)
@@ -226,11 +226,11 @@ cwm_summarise_gibbs <- function(raw, core, input, spec, k) {
   raw <- cwm_gibbs_trace(raw, chains, spec, k * width)
   flat <- do.call(rbind, chains)
   values <- cwm_values_of_draw(colMeans(flat), k, sizes)
-  raw$membership <- list(responsibility = cwm_gibbs_responsibility(raw, core, values, k, spec))
-  used <- cwm_occupied(raw$membership$responsibility, raw$chains)
-  raw$membership$responsibility <- cwm_keep_columns(raw$membership$responsibility, used)
+  responsibility <- cwm_gibbs_responsibility(raw, core, values, k, spec)
+  used <- cwm_occupied(responsibility, raw$chains)
+  raw$clusters <- cwm_sort_clusters(cwm_keep_columns(responsibility, used), input$rows)
   raw$estimate <- cwm_values_of_draw(colMeans(flat), k, sizes, used)
-  by_size <- used[order(-colSums(raw$membership$responsibility))]
+  by_size <- used[raw$clusters$order]
   columns <- c(as.vector(outer(seq_len(width), width * (by_size - 1), `+`)),
                k * width + 1:2)
   raw$posterior <- list(chains = lapply(chains, function(a) a[, columns, drop = FALSE]))
@@ -297,7 +297,7 @@ cwm_values_of_draw <- function(draw, k, sizes, used = seq_len(k)) {
 
 cwm_gibbs_responsibility <- function(raw, core, values, k, spec) {
   if (length(raw$chains[[1]]$labels) == 0) {
-    return(cwm_memberships(core, k, values, spec$threads)$responsibility)
+    return(cwm_memberships(core, k, values, spec$threads))
   }
   labels <- do.call(cbind, lapply(raw$chains, `[[`, "labels"))
   storage <- vapply(seq_len(k), function(j) rowMeans(labels == as.raw(j - 1)),

@@ -7,7 +7,7 @@ cwm_formula_input <- function(formula, data, cluster, na_x) {
   check_cwm_data(data)
   if (inherits(formula, "formula")) formula <- expand_dot(formula, data)
   design <- new_design(formula, data, "cwm")
-  if (!is.null(stats::model.offset(design$frame))) {
+  if (!is.null(design$offset)) {
     abort_arg("cwm", "formula", "without offset()", "an offset", "subtracting it from the response")
   }
   cwm_check_response_alone(formula, stats::delete.response(design$terms), "formula")
@@ -18,7 +18,8 @@ cwm_formula_input <- function(formula, data, cluster, na_x) {
   slim <- list(formula = formula, design = slim_design(design, data),
                cluster = slim_design(cluster_design, data))
   slim$formula <- slim$design$formula
-  input <- cwm_check_input(cluster_design$matrix, w, y, na_x)
+  rows <- design$rows %||% cluster_design$rows
+  input <- cwm_check_input(cluster_design$matrix, w, y, na_x, rows)
   input$slim <- slim
   input
 }
@@ -83,7 +84,7 @@ cwm_cluster_design <- function(cluster, data, formula) {
     rows <- if (is.null(data)) NULL else nrow(data)
     return(list(matrix = matrix(0, rows %||% NA, 0), formula = cluster, empty = TRUE))
   }
-  plain <- cwm_plain_design(cluster, data)
+  plain <- plain_design(cluster, data, quoted = FALSE)
   if (!is.null(plain)) return(plain)
   design <- new_design(cluster, data, "cwm", "cluster")
   bad <- names(design$frame)[!vapply(design$frame, is.numeric, NA)]
@@ -95,27 +96,14 @@ cwm_cluster_design <- function(cluster, data, formula) {
   design
 }
 
-# The same without a model frame, where every term is a numeric column as it stands.
-cwm_plain_design <- function(cluster, data) {
-  terms <- stats::terms(cluster)
-  columns <- gsub("^`|`$", "", attr(terms, "term.labels"))
-  if (!all(columns %in% names(data)) || !setequal(columns, all.vars(cluster))) return(NULL)
-  values <- lapply(columns, function(name) data[[name]])
-  plain <- vapply(values, function(v) is.numeric(v) && is.null(dim(v)) && !is.object(v), NA)
-  if (!all(plain)) return(NULL)
-  attr(terms, "dataClasses") <- stats::setNames(rep("numeric", length(columns)), columns)
-  matrix <- do.call(cbind, stats::setNames(values, columns))
-  list(formula = cluster, terms = terms, matrix = matrix)
-}
-
 cwm_response <- function(design) {
-  y <- stats::model.response(design$frame)
+  y <- design$response
   if (is.null(y)) return(matrix(0, nrow(design$matrix), 0))
   if (!is.numeric(y)) {
     abort_arg("cwm", "formula", "with a numeric response", describe_value(y))
   }
   if (is.matrix(y)) return(cwm_name_responses(y, design$formula[[2]]))
-  matrix(y, ncol = 1, dimnames = list(names(y), name_of(design$formula[[2]])))
+  matrix(as.double(y), ncol = 1, dimnames = list(NULL, name_of(design$formula[[2]])))
 }
 
 # Columns of cbind() without a name get their text.
@@ -145,7 +133,8 @@ cwm_matrix_input <- function(x, y, cluster, na_x) {
   if (ncol(y) > 0) colnames(y) <- colnames(y) %||% cwm_response_names(ncol(y))
   chosen <- cwm_matrix_cluster(x, cluster)
   w <- cbind(`(Intercept)` = rep(1, nrow(x)), x)
-  input <- cwm_check_input(x[, chosen, drop = FALSE], if (ncol(y) == 0) w[, 0] else w, y, na_x)
+  input <- cwm_check_input(x[, chosen, drop = FALSE], if (ncol(y) == 0) w[, 0] else w, y, na_x,
+                           rownames(x))
   input$slim <- list(columns = colnames(x), cluster_columns = chosen)
   input
 }
@@ -165,7 +154,7 @@ cwm_matrix_cluster <- function(x, cluster) {
 
 # ---- checks -----------------------------------------------------------------
 
-cwm_check_input <- function(x, w, y, na_x) {
+cwm_check_input <- function(x, w, y, na_x, rows) {
   n <- max(nrow(w), nrow(y), na.rm = TRUE)
   if (ncol(x) == 0) x <- matrix(0, n, 0)
   if (nrow(x) != n && ncol(w) + ncol(y) == 0) n <- nrow(x)
@@ -178,10 +167,10 @@ cwm_check_input <- function(x, w, y, na_x) {
     abort_arg("cwm", "formula", "with a response, or 'cluster' with covariates", "neither",
               "cluster = ~ x1 + x2")
   }
-  rows <- cwm_row_names(rownames(w) %||% rownames(x))
   x <- cwm_plain(x)
   w <- cwm_plain(w)
   y <- cwm_plain(y)
+  rows <- cwm_row_names(rows)
   cwm_check_finite(list(x, w, y), rows)
   link <- cwm_link(x, w)
   cwm_check_missing(x, w, link, na_x, rows)
@@ -198,8 +187,10 @@ cwm_row_names <- function(rows) {
   if (many && identical(rows, as.character(seq_along(rows)))) NULL else rows
 }
 
-# A double matrix with column names and nothing else.
+# A double matrix with column names and nothing else; not copied where it is one.
 cwm_plain <- function(a) {
+  if (is.double(a) && all(names(attributes(a)) %in% c("dim", "dimnames")) &&
+        is.null(rownames(a)) && (ncol(a) > 0 || is.null(dimnames(a)))) return(a)
   if (!is.double(a)) storage.mode(a) <- "double"
   names <- if (ncol(a) > 0) list(NULL, colnames(a))
   attributes(a) <- list(dim = dim(a))
@@ -229,10 +220,9 @@ cwm_check_finite <- function(matrices, rows) {
 # link[j, l] = 1 where column j of w is column l of x.
 cwm_link <- function(x, w) {
   link <- matrix(0, ncol(w), ncol(x))
+  names <- gsub("^`|`$", "", colnames(w))
   for (l in seq_len(ncol(x))) {
-    for (j in which(gsub("^`|`$", "", colnames(w)) == colnames(x)[l])) {
-      link[j, l] <- identical(w[, j], x[, l]) || isTRUE(all.equal(w[, j], x[, l]))
-    }
+    for (j in which(names == colnames(x)[l])) link[j, l] <- cwm_same_column(w, j, x, l)
   }
   link
 }
@@ -379,6 +369,8 @@ cwm_warn_repeated <- function(input) {
   n <- nrow(input$x)
   if (n < 10 || ncol(input$x) + ncol(input$y) == 0) return(invisible())
   rows <- if (n <= 2000) seq_len(n) else unique(round(seq(1, n, length.out = 2000)))
+  first <- if (ncol(input$x) > 0) input$x[rows, 1] else input$y[rows, 1]
+  if (sum(duplicated(first)) + 1 < 0.2 * length(rows)) return(invisible())
   most <- cwm_most_alike(cbind(input$x[rows, , drop = FALSE], input$y[rows, , drop = FALSE],
                                input$w[rows, , drop = FALSE]))
   if (most < 0.2 * length(rows)) return(invisible())
@@ -425,15 +417,23 @@ cwm_start <- function(control, spec, input) {
   if (!is.numeric(start) || length(start) != nrow(input$x)) {
     abort_arg("cwm", "start", must, describe_value(start))
   }
-  if (anyNA(start) || any(start < 1 | start > spec$k | start != round(start))) {
+  list(labels = cwm_start_labels(start, spec))
+}
+
+cwm_start_labels <- function(start, spec) {
+  ends <- range(start)
+  whole <- is.integer(start) || identical(as.double(as.integer(start)), as.double(start))
+  if (anyNA(ends) || ends[1] < 1 || ends[2] > spec$k || !whole) {
     abort_arg("cwm", "start", sprintf("labels from 1 to %d", spec$k),
-              sprintf("labels from %s to %s", min(start), max(start)))
+              sprintf("labels from %s to %s", ends[1], ends[2]))
   }
-  if (spec$method == "em" && length(unique(start)) < spec$k) {
+  labels <- as.integer(start)
+  empty <- which(tabulate(labels, spec$k) == 0)
+  if (spec$method == "em" && length(empty) > 0) {
     abort_arg("cwm", "start", sprintf("labels that use every number from 1 to %d", spec$k),
-              sprintf("no row of cluster %d", setdiff(seq_len(spec$k), start)[1]))
+              sprintf("no row of cluster %d", empty[1]))
   }
-  list(labels = as.integer(start))
+  labels
 }
 
 cwm_start_fit <- function(start, spec, input) {

@@ -309,7 +309,8 @@ cwm_predict_typed <- function(object, input, type, settings) {
 
 cwm_predict_core <- function(object, x, w, y, type, levels = 0.5, draws = 1, seed = 0,
                              threads = 1) {
-  cwm_predict_rows(object$mixture, x, w, y, type, levels, draws, seed, threads)
+  mixture <- object$mixture %||% cwm_plug_in(object$estimate)
+  cwm_predict_rows(mixture, x, w, y, type, levels, draws, seed, threads)
 }
 
 cwm_name_clusters <- function(prob) {
@@ -375,8 +376,11 @@ cwm_simulate_given <- function(object, nsim, data) {
 # Do the clustering covariates determine those of the regression?
 cwm_draws_covariates <- function(fit) {
   if (is.null(fit$fitted_values)) return(TRUE)
-  x <- as.data.frame(fit$estimate$means[1, , drop = FALSE])
-  tryCatch(!is.null(cwm_new_input(fit, x, "response")$w), error = function(e) FALSE)
+  slim <- fit$design$design
+  needed <- if (is.null(slim)) fit$design$columns else {
+    setdiff(all.vars(stats::delete.response(slim$terms)), slim$parameters)
+  }
+  all(needed %in% colnames(fit$estimate$means))
 }
 
 # One data set of the fit's size: clusters, clustering covariates, and the responses where the

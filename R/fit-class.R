@@ -37,7 +37,7 @@ validate_fit <- function(fit) {
   if (!ok) abort(fit$model, "the fit lacks fields that every fit has")
   if (!is.null(fit$responsibilities)) {
     total <- fit$responsibilities %*% rep(1, ncol(fit$responsibilities)) # faster than rowSums()
-    if (any(abs(total - 1) > 1e-8)) abort(fit$model, "responsibilities do not sum to one")
+    if (max(abs(range(total) - 1)) > 1e-8) abort(fit$model, "responsibilities do not sum to one")
   }
   fit
 }

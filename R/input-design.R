@@ -1,18 +1,50 @@
 # Formulas and data frames as model matrices, and the same columns again from new data.
 
-# A design remembers how its columns were made: terms, factor levels and contrasts.
+# A design remembers how its columns were made: terms, factor levels and contrasts. `rows` are their
+# names, which the matrix itself need not have.
 new_design <- function(formula, data, fun, arg = "formula", na.action = stats::na.pass) {
   if (!inherits(formula, "formula")) {
     abort_arg(fun, arg, "a formula", describe_value(formula), "y ~ x1 + x2")
   }
+  plain <- plain_design(formula, data)
+  if (!is.null(plain)) return(plain)
   check_variables(formula, data, fun, environment(formula))
   frame <- stats::model.frame(formula, data, na.action = na.action, drop.unused.levels = TRUE)
   terms <- stats::terms(frame)
   matrix <- stats::model.matrix(stats::delete.response(terms), frame)
-  list(formula = formula, terms = terms, matrix = matrix, frame = frame,
+  list(formula = formula, terms = terms, matrix = matrix, frame = frame, rows = rownames(matrix),
+       response = stats::model.response(frame), offset = stats::model.offset(frame),
        parameters = formula_parameters(formula, data, nrow(frame)),
        xlevels = stats::.getXlevels(terms, frame), contrasts = attr(matrix, "contrasts"))
 }
+
+# The same without a model frame, which takes longer than many a fit, where every variable is a
+# numeric column of `data` and every term is one of them as it stands; NULL elsewhere. `quoted`: odd
+# names in backquotes, as model.matrix() has them.
+plain_design <- function(formula, data, quoted = TRUE) {
+  if (!is.data.frame(data) || "." %in% all.vars(formula)) return(NULL)
+  terms <- stats::terms(formula)
+  variables <- as.list(attr(terms, "variables"))[-1]
+  left <- attr(terms, "response")
+  labels <- attr(terms, "term.labels")
+  if (length(labels) != length(variables) - left || any(attr(terms, "order") != 1L) ||
+        !all(vapply(variables, is.symbol, NA))) return(NULL)
+  names <- vapply(variables, as.character, "")
+  if (!all(names %in% names(data))) return(NULL)
+  frame <- stats::setNames(lapply(names, function(name) .subset2(data, name)), names)
+  if (!all(vapply(frame, is_plain_number, NA))) return(NULL)
+  attr(terms, "predvars") <- attr(terms, "variables")
+  attr(terms, "dataClasses") <- stats::setNames(rep("numeric", length(names)), names)
+  columns <- if (left > 0) frame[-left] else frame
+  if (quoted) names(columns) <- labels
+  if (attr(terms, "intercept") > 0) columns <- c(list(`(Intercept)` = rep(1, nrow(data))), columns)
+  matrix <- if (length(columns) > 0) do.call(cbind, columns) else matrix(0, nrow(data), 0)
+  list(formula = formula, terms = terms, matrix = matrix, frame = frame, rows = row.names(data),
+       response = if (left > 0) frame[[left]], parameters = character(), xlevels = NULL,
+       contrasts = NULL)
+}
+
+is_plain_number <- function(v) is.numeric(v) && is.null(dim(v)) && !is.object(v)
 
 # Variables of a formula that are no data: numbers of knots, powers, found in its environment.
 formula_parameters <- function(formula, data, n) {

@@ -54,7 +54,8 @@
 #' values of `p(y | x)` per row. A variational fit predicts with Student components, a Gibbs fit
 #' averages over its draws (at most 100 of them, evenly spaced). Rows of `newdata` with missing
 #' covariates get `NA`.
-#' `fitted()` is `type = "response"` on the training data.
+#' `fitted()` is `type = "response"` on the training data. Of rows with missing covariates
+#' (`na_x = "marginalise"`) an EM fit gives the mean given what is seen of them, the others `NA`.
 #'
 #' @section Plots:
 #' `plot(fit, type)`: `"components"` (the default) coefficients or means with intervals;
@@ -147,7 +148,7 @@ cwm.formula <- function(formula, data = NULL, cluster = NULL, k = 1:6, covarianc
                         prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                         control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                         BPPARAM = NULL, ...) {
-  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
+  if (...length() > 0) cwm_refuse(...names(), names(formals()))
   input <- cwm_formula_input(formula, data, cluster, na_x)
   input$info <- c(describe_data(data %||% input[c("x", "w", "y")],
                                 c(nrow(input$x), ncol(input$x))), list(argument = "data"))
@@ -164,7 +165,7 @@ cwm.matrix <- function(formula, y = NULL, cluster = NULL, k = 1:6, covariance = 
                        prior = NULL, na_x = c("fail", "marginalise"), std_errors = TRUE,
                        control = NULL, seed = NULL, threads = NULL, verbose = interactive(),
                        BPPARAM = NULL, ...) {
-  check_no_dots(as.list(substitute(list(...)))[-1], "cwm", names(formals())) # not evaluated
+  if (...length() > 0) cwm_refuse(...names(), names(formals()))
   input <- cwm_matrix_input(formula, y, cluster, na_x)
   input$info <- c(describe_data(formula), list(argument = "formula"))
   if (missing(k)) k <- cwm_default_k(method, input)
@@ -185,6 +186,17 @@ cwm.SummarizedExperiment <- function(formula, response = NULL, covariates = NULL
   fit$data_info <- c(describe_data(formula), list(argument = "formula"))
   fit$experiment <- parts
   fit
+}
+
+# What lm() and others take and cwm() does not, with what to do instead. Nothing is evaluated.
+cwm_refuse <- function(names, known) {
+  name <- names[1] %||% ""
+  instead <- switch(name, subset = "data = data[rows, ]", weights = "repeating rows of 'data'",
+                    offset = "subtracting it from the response",
+                    na.action = "na_x, or dropping rows",
+                    contrasts = "contrasts() of the factors in 'data'")
+  if (!is.null(instead)) abort("cwm", "unknown argument '", name, "'; try ", instead)
+  check_no_dots(stats::setNames(list(NULL), name), "cwm", known)
 }
 
 # ---- bridge: checked input to numbers to a fit ------------------------------
@@ -293,16 +305,16 @@ cwm_one <- function(input, spec, call, k, covariance) {
 
 cwm_core_input <- function(input, spec, covariance) {
   resumed <- spec$control$resumed
-  list(x = input$x, w = input$w, y = input$y, link = input$link, family = covariance,
-       labels = spec$start$labels, values = spec$start$values, state = resumed$state$state,
-       memory = resumed$state$memory, iteration = resumed$state$iteration)
+  list(x = input$x, w = input$w, y = input$y, link = input$link, rows = input$rows,
+       family = covariance, labels = spec$start$labels, values = spec$start$values,
+       state = resumed$state$state, memory = resumed$state$memory,
+       iteration = resumed$state$iteration)
 }
 
 cwm_run_em <- function(input, spec, k, covariance) {
   monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
   raw <- cwm_fit_em(cwm_core_input(input, spec, covariance), k, spec$noise == "equal",
                     spec$control, spec$seed, spec$threads, spec$std_errors, monitor)
-  raw$log_lik <- sum(raw$membership$log_density)
   raw$df <- cwm_df(k, ncol(input$x), ncol(input$w), ncol(input$y), covariance, spec$noise)
   raw
 }
@@ -336,10 +348,7 @@ cwm_df <- function(k, d, r, m, covariance, noise) {
 
 # Clusters are numbered by decreasing size; `order` takes the engine's numbering to that.
 cwm_new <- function(raw, input, spec, call, k, covariance) {
-  resp <- raw$membership$responsibility
-  order <- order(-colSums(resp))
-  resp <- resp[, order, drop = FALSE]
-  dimnames(resp) <- list(input$rows, seq_along(order))
+  order <- raw$clusters$order
   estimate <- cwm_estimate(raw$estimate, order, input)
   trace <- raw$trace
   fit <- new_fit(
@@ -347,7 +356,7 @@ cwm_new <- function(raw, input, spec, call, k, covariance) {
     cwm_join_traces(spec, trace), convergence_info(trace),
     cwm_stored_control(spec), input$info, nrow(input$x), raw$df,
     k = length(order), covariance = covariance, noise = spec$noise, log_lik = raw$log_lik,
-    clusters = stats::setNames(max.col(resp, "first"), input$rows), responsibilities = resp,
+    clusters = raw$clusters$labels, responsibilities = raw$clusters$responsibilities,
     posterior = raw$posterior, prior = spec$prior, starts = raw$starts, design = input$slim,
     degenerate = any(raw$degenerate), deficient = raw$deficient[order], order = order,
     floor = lapply(list(degenerate = raw$degenerate, noise = raw$at_floor),
@@ -359,8 +368,8 @@ cwm_new <- function(raw, input, spec, call, k, covariance) {
   fit$similarity <- raw$similarity
   if (spec$method == "gibbs") fit$posterior <- list(draws = cwm_bind_draws(raw, estimate))
   if (spec$method == "vb") fit$bound <- raw$bound
-  fit$icl <- if (!is.null(fit$log_lik)) cwm_icl(fit)
-  fit$mixture <- raw$mixture %||% cwm_plug_in(estimate)
+  fit$icl <- if (!is.null(fit$log_lik)) cwm_icl(fit, raw$clusters$entropy)
+  fit$mixture <- raw$mixture
   cwm_add_fitted(fit, raw$fitted, input, spec)
 }
 
@@ -383,11 +392,7 @@ cwm_stored_control <- function(spec) {
 }
 
 # Integrated classification likelihood, on BIC's scale (smaller is better).
-cwm_icl <- function(fit) {
-  resp <- fit$responsibilities
-  entropy <- -sum(resp * log(pmax(resp, 1e-300)))
-  -2 * fit$log_lik + log(fit$nobs) * fit$df + 2 * entropy
-}
+cwm_icl <- function(fit, entropy) -2 * fit$log_lik + log(fit$nobs) * fit$df + 2 * entropy
 
 cwm_estimate <- function(raw, order, input) {
   k <- length(order)
@@ -414,12 +419,15 @@ cwm_unstack <- function(a, order, rows, columns) {
   out
 }
 
-# E(y | x) of the training rows, which the engine gives where it can.
+# E(y | x) of the training rows: from the engine (EM, given what is seen of x), or the prediction,
+# which does not exist where covariates are missing.
 cwm_add_fitted <- function(fit, fitted, input, spec) {
   if (ncol(input$y) == 0) return(fit)
-  fitted <- fitted %||%
-    cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads)
-  dimnames(fitted) <- list(input$rows, colnames(input$y))
+  if (is.null(fitted)) {
+    fitted <- cwm_predict_core(fit, input$x, input$w, input$y, "response", threads = spec$threads)
+    fitted[is.nan(fitted)] <- NA
+    dimnames(fitted) <- list(input$rows, colnames(input$y))
+  }
   fit$fitted_values <- fitted
   fit$residual_values <- input$y - fitted
   dimnames(fit$residual_values) <- dimnames(fitted)

@@ -41,6 +41,17 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// cwm_sort_clusters
+Rcpp::List cwm_sort_clusters(Rcpp::NumericMatrix responsibility, SEXP rows);
+RcppExport SEXP _mixology_cwm_sort_clusters(SEXP responsibilitySEXP, SEXP rowsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type responsibility(responsibilitySEXP);
+    Rcpp::traits::input_parameter< SEXP >::type rows(rowsSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_sort_clusters(responsibility, rows));
+    return rcpp_result_gen;
+END_RCPP
+}
 // cwm_ranges
 Rcpp::NumericMatrix cwm_ranges(Rcpp::NumericMatrix a);
 RcppExport SEXP _mixology_cwm_ranges(SEXP aSEXP) {
@@ -48,6 +59,19 @@ BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
     Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type a(aSEXP);
     rcpp_result_gen = Rcpp::wrap(cwm_ranges(a));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cwm_same_column
+bool cwm_same_column(Rcpp::NumericMatrix a, int j, Rcpp::NumericMatrix b, int l);
+RcppExport SEXP _mixology_cwm_same_column(SEXP aSEXP, SEXP jSEXP, SEXP bSEXP, SEXP lSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type a(aSEXP);
+    Rcpp::traits::input_parameter< int >::type j(jSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericMatrix >::type b(bSEXP);
+    Rcpp::traits::input_parameter< int >::type l(lSEXP);
+    rcpp_result_gen = Rcpp::wrap(cwm_same_column(a, j, b, l));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -108,7 +132,7 @@ BEGIN_RCPP
 END_RCPP
 }
 // cwm_memberships
-Rcpp::List cwm_memberships(Rcpp::List input, int k, Rcpp::List values, int threads);
+Rcpp::NumericMatrix cwm_memberships(Rcpp::List input, int k, Rcpp::List values, int threads);
 RcppExport SEXP _mixology_cwm_memberships(SEXP inputSEXP, SEXP kSEXP, SEXP valuesSEXP, SEXP threadsSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
@@ -404,7 +428,9 @@ END_RCPP
 static const R_CallMethodDef CallEntries[] = {
     {"_mixology_cwm_fit_em", (DL_FUNC) &_mixology_cwm_fit_em, 8},
     {"_mixology_cwm_covariance", (DL_FUNC) &_mixology_cwm_covariance, 4},
+    {"_mixology_cwm_sort_clusters", (DL_FUNC) &_mixology_cwm_sort_clusters, 2},
     {"_mixology_cwm_ranges", (DL_FUNC) &_mixology_cwm_ranges, 1},
+    {"_mixology_cwm_same_column", (DL_FUNC) &_mixology_cwm_same_column, 4},
     {"_mixology_cwm_clearly_independent", (DL_FUNC) &_mixology_cwm_clearly_independent, 2},
     {"_mixology_cwm_fit_vb", (DL_FUNC) &_mixology_cwm_fit_vb, 6},
     {"_mixology_cwm_pivot", (DL_FUNC) &_mixology_cwm_pivot, 5},

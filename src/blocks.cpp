@@ -34,7 +34,7 @@ namespace mixology {
 #define MIXOLOGY_BLOCKS_TABLE(space)                                                            \
   {                                                                                             \
     space::subtract_product, space::add_whitened_norm, space::add_scaled_norm, space::multiply, \
-        space::dot_tile                                                                         \
+        space::dot_tile, space::small_gram                                                      \
   }
 
 const BlockKernels& block_kernels() {

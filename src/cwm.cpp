@@ -21,11 +21,14 @@ Rcpp::RObject covariance_of(const cwm::Em& model, const cwm::Em::State& state,
   return out.size() > 0 ? Rcpp::RObject(out) : Rcpp::RObject(R_NilValue);
 }
 
-// E(y | x); NULL where covariates are missing.
-Rcpp::RObject fitted_rows(const cwm::Data& data, const std::vector<cwm::Kernel>& kernels,
-                          Executor& executor) {
-  if (!data.complete_x()) return R_NilValue;
-  return cwm::to_matrix(cwm::fitted_values(data, kernels, executor));
+// E(y | x), with the names of `input`.
+Rcpp::NumericMatrix fitted_rows(const cwm::Data& data, const std::vector<cwm::Kernel>& kernels,
+                                const Rcpp::List& input, Executor& executor) {
+  Rcpp::NumericMatrix out = cwm::to_matrix(cwm::fitted_values(data, kernels, executor));
+  const Rcpp::NumericMatrix y = input["y"];
+  const SEXP rows = input["rows"];
+  out.attr("dimnames") = Rcpp::List::create(rows, Rcpp::colnames(y));
+  return out;
 }
 
 }  // namespace
@@ -60,13 +63,17 @@ Rcpp::List cwm_fit_em(Rcpp::List input, int k, bool equal_noise, Rcpp::List cont
   cwm::Membership found = cwm::sorted_membership(data, state.kernel, executor);
   const Rcpp::RObject covariance =
       covariance_of(model, state, found.responsibility, std_errors, executor);
+  found = cwm::in_user_order(data, std::move(found));
+  const double log_lik = found.log_density.sum();
+  const SEXP rows = input["rows"];
+  const Rcpp::List clusters = cwm::to_clusters(found.responsibility, rows);
   return Rcpp::List::create(
       Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
       Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("estimate") = to_list(cwm::pack(cwm::estimate(model, state))),
       Rcpp::Named("covariance") = covariance,
-      Rcpp::Named("fitted") = fitted_rows(data, state.kernel, executor),
-      Rcpp::Named("membership") = cwm::to_list(cwm::in_user_order(data, std::move(found))),
+      Rcpp::Named("fitted") = fitted_rows(data, state.kernel, input, executor),
+      Rcpp::Named("log_lik") = log_lik, Rcpp::Named("clusters") = clusters,
       Rcpp::Named("degenerate") = Rcpp::wrap(model.degenerate_components(state)),
       Rcpp::Named("deficient") = Rcpp::wrap(state.deficient),
       Rcpp::Named("at_floor") = Rcpp::wrap(cwm::noise_at_floor(state)));
@@ -85,10 +92,22 @@ Rcpp::RObject cwm_covariance(Rcpp::List input, int k, bool equal_noise, int thre
   return covariance_of(model, state, found.responsibility, true, executor);
 }
 
+// Responsibilities (rows x components) as a fit keeps them; see rglue/cwm.h.
+// [[Rcpp::export(rng = false)]]
+Rcpp::List cwm_sort_clusters(Rcpp::NumericMatrix responsibility, SEXP rows) {
+  return cwm::to_clusters(cwm::as_map(responsibility), rows);
+}
+
 // 2 x columns: the least and the greatest value of each, NA left out.
 // [[Rcpp::export(rng = false)]]
 Rcpp::NumericMatrix cwm_ranges(Rcpp::NumericMatrix a) {
   return cwm::to_matrix(cwm::column_ranges(cwm::as_map(a)));
+}
+
+// Are column j of `a` and column l of `b` (from 1) the same numbers, missing in the same places?
+// [[Rcpp::export(rng = false)]]
+bool cwm_same_column(Rcpp::NumericMatrix a, int j, Rcpp::NumericMatrix b, int l) {
+  return cwm::same_numbers(cwm::as_map(a).col(j - 1), cwm::as_map(b).col(l - 1));
 }
 
 // [[Rcpp::export(rng = false)]]

@@ -54,7 +54,8 @@ Rcpp::List cwm_fit_vb(Rcpp::List input, int k, Rcpp::List control, double seed, 
       Rcpp::Named("state") = to_list(model.save(state)), Rcpp::Named("trace") = to_list(trace),
       Rcpp::Named("memory") = to_list(progress.memory), Rcpp::Named("starts") = to_list(report),
       Rcpp::Named("posterior") = to_list(cwm::posterior_archive(model, state)),
-      Rcpp::Named("membership") = cwm::to_list(cwm::membership(data, state.kernel, executor)));
+      Rcpp::Named("responsibility") =
+          cwm::to_matrix(cwm::membership(data, state.kernel, executor).responsibility));
 }
 
 // Labels (from 1, in the user's order) that draws are matched to and chains start from.
@@ -116,10 +117,10 @@ Rcpp::List cwm_fit_gibbs(Rcpp::List input, int k, Rcpp::List control, double see
 
 // Responsibilities under one point estimate in the user's units.
 // [[Rcpp::export(rng = false)]]
-Rcpp::List cwm_memberships(Rcpp::List input, int k, Rcpp::List values, int threads) {
+Rcpp::NumericMatrix cwm_memberships(Rcpp::List input, int k, Rcpp::List values, int threads) {
   const cwm::Data data = cwm::read_data(input);
   const cwm::Em model(data, k, cwm::Family::VVV, false);
   const cwm::Em::State state = cwm::state_from(model, cwm::read_estimate(values));
   TbbExecutor executor(threads);
-  return cwm::to_list(cwm::membership(data, state.kernel, executor));
+  return cwm::to_matrix(cwm::membership(data, state.kernel, executor).responsibility);
 }

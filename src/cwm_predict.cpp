@@ -65,13 +65,13 @@ Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
                                      Rcpp::NumericMatrix w, Rcpp::NumericMatrix y, std::string type,
                                      Rcpp::NumericVector levels, int draws, double seed,
                                      int threads) {
-  cwm::Predictive predictive = read_predictive(mixture);
-  if (type == "interval") predictive.make_tails();
+  const cwm::Predictive predictive = read_predictive(mixture);
+  const cwm::PredictiveIntervals intervals(predictive);
   const auto xs = cwm::as_map(x), ws = cwm::as_map(w), ys = cwm::as_map(y);
   const int m = Rcpp::as<Rcpp::NumericMatrix>(mixture["noise"]).nrow();
   const std::vector<double> p(levels.begin(), levels.end());
   std::vector<std::vector<double>> standard;
-  for (double level : p) standard.push_back(predictive.standard_quantiles(level));
+  for (double level : p) standard.push_back(intervals.standard_quantiles(level));
   const int width = answer_width(type, predictive.clusters(), m, draws, static_cast<int>(p.size()));
   Rcpp::NumericMatrix out(x.nrow(), width);
   Eigen::Map<MatrixXd> answer(out.begin(), x.nrow(), width);
@@ -95,7 +95,7 @@ Rcpp::NumericMatrix cwm_predict_rows(Rcpp::List mixture, Rcpp::NumericMatrix x,
     } else if (type == "interval") {
       answer.row(i).head(m) = predictive.mean(probability, wi);
       for (int j = 0; j < m; ++j) {
-        const cwm::Univariate mixture_of_row = predictive.response(probability, wi, j);
+        const cwm::Univariate mixture_of_row = intervals.response(probability, wi, j);
         for (std::size_t l = 0; l < p.size(); ++l) {
           answer(i, m + j * static_cast<Index>(p.size()) + static_cast<Index>(l)) =
               mixture_of_row.quantile(p[l], standard[l]);

@@ -65,6 +65,15 @@ void multiply(const double* a, const double* b, double* out) {
   for (int i = 0; i < kBlock; i += kLanes) at(out + i) = load(a + i) * load(b + i);
 }
 
+static inline __attribute__((always_inline)) double sum_lanes(const Lanes& a) {
+  double part[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) part[lane] = a[lane];
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) part[lane] += part[lane + half];
+  }
+  return part[0];
+}
+
 void dot_tile(const double* const* a, const double* const* b, double* out) {
   Lanes s[8] = {};
   for (int i = 0; i < kBlock; i += kLanes) {
@@ -77,10 +86,37 @@ void dot_tile(const double* const* a, const double* const* b, double* out) {
       s[2 * j + 1] += aj * b1;
     }
   }
-  for (int j = 0; j < 8; ++j) {
-    double sum = 0.0;
-    for (int lane = 0; lane < kLanes; ++lane) sum += s[j][lane];
-    out[j] = sum;
+  for (int j = 0; j < 8; ++j) out[j] = sum_lanes(s[j]);
+}
+
+// The columns of a row stay in registers, and so do the sums.
+template <int P>
+static void gram_of(const double* const* columns, const double* weight, double* out) {
+  Lanes s[P * (P + 1) / 2] = {};
+  for (int i = 0; i < kBlock; i += kLanes) {
+    Lanes v[P];
+    int at = 0;
+#pragma GCC unroll 4
+    for (int j = 0; j < P; ++j) {
+      v[j] = load(columns[j] + i);
+      const Lanes weighted = load(weight + i) * v[j];
+#pragma GCC unroll 4
+      for (int l = 0; l <= j; ++l, ++at) s[at] += weighted * v[l];
+    }
+  }
+  for (int at = 0; at < P * (P + 1) / 2; ++at) out[at] = sum_lanes(s[at]);
+}
+
+void small_gram(const double* const* columns, int p, const double* weight, double* out) {
+  switch (p) {
+    case 1:
+      return gram_of<1>(columns, weight, out);
+    case 2:
+      return gram_of<2>(columns, weight, out);
+    case 3:
+      return gram_of<3>(columns, weight, out);
+    case 4:
+      return gram_of<4>(columns, weight, out);
   }
 }
 

@@ -11,6 +11,7 @@
 namespace mixology {
 
 constexpr int kBlock = 128;  // rows of a block
+constexpr int kSmallGram = 4;
 // A block of columns; rows past the end of the data hold zeros.
 using Block = Eigen::Matrix<double, kBlock, Eigen::Dynamic>;
 
@@ -27,6 +28,8 @@ struct BlockKernels {
   void (*multiply)(const double* a, const double* b, double* out);
   // out[2 i + j] = a[i] . b[j] for four columns a and two columns b
   void (*dot_tile)(const double* const* a, const double* const* b, double* out);
+  // out = sum over rows of weight v_i v_j for i <= j < p <= kSmallGram, packed by columns
+  void (*small_gram)(const double* const* columns, int p, const double* weight, double* out);
 };
 
 // Those for the instruction set in use (simd::level()).
@@ -36,6 +39,15 @@ const BlockKernels& block_kernels();
 inline void add_weighted_gram(const double* const* columns, int p, const double* weight,
                               Block& scratch, MatrixXd& gram) {
   const BlockKernels& kernels = block_kernels();
+  if (p <= kSmallGram) {
+    double sums[kSmallGram * (kSmallGram + 1) / 2];
+    kernels.small_gram(columns, p, weight, sums);
+    const double* sum = sums;
+    for (int j = 0; j < p; ++j) {
+      for (int i = 0; i <= j; ++i) gram(i, j) += *sum++;
+    }
+    return;
+  }
   if (scratch.cols() < p) scratch.resize(kBlock, p);
   for (int j = 0; j < p; ++j) kernels.multiply(columns[j], weight, scratch.col(j).data());
   for (int j = 0; j < p; j += 2) {

@@ -83,35 +83,75 @@ struct ShortRun {
   AscentProgress progress;
 };
 
-// Replaces `starts` by where their short runs end and says which is best.
+// Two stretches of one climb as one trace; the second begins where the first ended.
+inline Trace joined(Trace before, const Trace& rest) {
+  const double seconds = before.seconds.back();
+  for (std::size_t i = 1; i < rest.iteration.size(); ++i) {
+    before.iteration.push_back(rest.iteration[i]);
+    before.value.push_back(rest.value[i]);
+    before.seconds.push_back(seconds + rest.seconds[i]);
+  }
+  before.end(rest.status, rest.reason);
+  before.reached = rest.reached;
+  return before;
+}
+
+// Goes on with `run` to `options.max_iterations` sweeps in all, unless it has ended before; `merit` is
+// that of where it leads.
 template <class Model>
-StartsReport short_runs(const Model& model, std::vector<typename Model::State>& starts,
-                        AscentOptions options, Executor& executor, Monitor& monitor,
-                        std::vector<ShortRun>* runs = nullptr) {
-  StartsReport report;
-  report.objective.assign(starts.size(), -std::numeric_limits<double>::infinity());
-  std::vector<char> degenerate(starts.size(), 0);  // not vector<bool>: written by several threads
-  std::vector<ShortRun> ended(starts.size());
-  options.max_iterations = options.short_iterations;
+void go_on(const Model& model, typename Model::State& state, AscentOptions options,
+           Executor& executor, Monitor& monitor, bool may_pause, ShortRun& run,
+           double* merit = nullptr) {
+  const bool begun = !run.trace.iteration.empty();
+  if (begun && run.trace.status != Status::max_iterations) return;
+  if (begun) options.max_iterations -= run.progress.iteration;
+  Ascent<Model> climb(model, state, options, executor, monitor);
+  const Trace rest = climb.run(&run.progress, may_pause);
+  run.trace = begun ? joined(std::move(run.trace), rest) : rest;
+  if (merit == nullptr) return;
+  *merit = std::isfinite(rest.last()) ? start_merit(model, state, climb.stats(), rest.last())
+                                      : -std::numeric_limits<double>::infinity();
+}
+
+// Takes the starts at `slots` to `iterations` sweeps and reports what they are worth there.
+template <class Model>
+void run_round(const Model& model, std::vector<typename Model::State>& starts,
+               const std::vector<int>& slots, AscentOptions options, int iterations,
+               Executor& executor, Monitor& monitor, std::vector<ShortRun>& runs,
+               StartsReport& report) {
+  options.max_iterations = iterations;
+  std::vector<char> degenerate(slots.size(), 0);  // not vector<bool>: written by several threads
   executor.run(
-      static_cast<Index>(starts.size()),
+      static_cast<Index>(slots.size()),
       [&](Index i) {
         Executor serial;
-        const auto slot = static_cast<std::size_t>(i);
-        ShortRun& end = ended[slot];
-        Ascent<Model> climb(model, starts[slot], options, serial, monitor);
-        end.trace = climb.run(&end.progress, false);
-        if (std::isfinite(end.trace.last())) {
-          report.objective[slot] =
-              start_merit(model, starts[slot], climb.stats(), end.trace.last());
-        }
-        degenerate[slot] = is_degenerate(model, starts[slot]);
+        const auto slot = static_cast<std::size_t>(slots[static_cast<std::size_t>(i)]);
+        go_on(model, starts[slot], options, serial, monitor, false, runs[slot],
+              &report.objective[slot]);
+        degenerate[static_cast<std::size_t>(i)] = is_degenerate(model, starts[slot]);
         if constexpr (has_forget<Model>::value) model.forget(starts[slot]);
       },
       monitor);
-  report.degenerate.assign(degenerate.begin(), degenerate.end());
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    report.degenerate[static_cast<std::size_t>(slots[i])] = degenerate[i] != 0;
+  }
   report.chosen = ranking(report).front();
   report.complete = !monitor.stopped();
+}
+
+// Replaces `starts` by where their short runs end and says which is best.
+template <class Model>
+StartsReport short_runs(const Model& model, std::vector<typename Model::State>& starts,
+                        const AscentOptions& options, Executor& executor, Monitor& monitor,
+                        std::vector<ShortRun>* runs = nullptr) {
+  StartsReport report;
+  report.objective.assign(starts.size(), -std::numeric_limits<double>::infinity());
+  report.degenerate.assign(starts.size(), false);
+  std::vector<ShortRun> ended(starts.size());
+  std::vector<int> all(starts.size());
+  std::iota(all.begin(), all.end(), 0);
+  run_round(model, starts, all, options, options.short_iterations, executor, monitor, ended,
+            report);
   if (runs != nullptr) *runs = std::move(ended);
   return report;
 }
@@ -149,27 +189,9 @@ StartsReport run_off(const Model& model, std::vector<typename Model::State>& sta
   return report;
 }
 
-// Goes on from a short run for the sweeps that are left, as one climb with one trace.
-template <class Model>
-Trace climb_on(const Model& model, typename Model::State& state, AscentOptions options,
-               Executor& executor, Monitor& monitor, ShortRun run, AscentProgress& progress) {
-  progress = std::move(run.progress);
-  if (run.trace.iteration.empty() || run.trace.status != Status::max_iterations) {
-    if (!run.trace.iteration.empty()) return run.trace;
-    return Ascent<Model>(model, state, options, executor, monitor).run(&progress);
-  }
-  options.max_iterations -= options.short_iterations;
-  Trace rest = Ascent<Model>(model, state, options, executor, monitor).run(&progress);
-  const double before = run.trace.seconds.back();
-  for (std::size_t i = 1; i < rest.iteration.size(); ++i) {
-    run.trace.iteration.push_back(rest.iteration[i]);
-    run.trace.value.push_back(rest.value[i]);
-    run.trace.seconds.push_back(before + rest.seconds[i]);
-  }
-  run.trace.end(rest.status, rest.reason);
-  run.trace.reached = rest.reached;
-  return run.trace;
-}
+// What is ahead after a short run need not be at the end. Of this many starts the best fifth goes on
+// to three times the length before one is chosen.
+constexpr std::size_t kManyStarts = 20;
 
 // Short runs, then the whole climb from the best start, or from the next best (four at most) when
 // that one ends degenerate. The chosen start's slot holds the final state.
@@ -179,8 +201,10 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
                         StartsReport& report, AscentProgress& progress) {
   monitor.tick(0, 0.0);  // short runs end sooner than a poll would notice that time is up
   std::vector<ShortRun> runs(starts.size());
-  // With fewer sweeps than a short run has, the chosen start climbs anew from where it began.
-  const bool anew = options.max_iterations <= options.short_iterations;
+  const bool many = starts.size() >= kManyStarts;
+  const int longest = (many ? 3 : 1) * options.short_iterations;
+  // With fewer sweeps than short runs have, the chosen start climbs anew from where it began.
+  const bool anew = options.max_iterations <= longest;
   const std::vector<typename Model::State> begun =
       anew ? starts : std::vector<typename Model::State>();
   if (starts.size() == 1) {
@@ -188,6 +212,11 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
     report.degenerate.assign(1, false);
   } else {
     report = short_runs(model, starts, options, executor, monitor, &runs);
+    if (many && !monitor.stopped()) {
+      std::vector<int> best = ranking(report);
+      best.resize(starts.size() / 5);
+      run_round(model, starts, best, options, longest, executor, monitor, runs, report);
+    }
     if (anew) runs.assign(starts.size(), ShortRun());
   }
   Trace best;
@@ -195,14 +224,14 @@ Trace climb_from_starts(const Model& model, std::vector<typename Model::State>& 
   for (std::size_t i = 0; i < std::min<std::size_t>(order.size(), 4); ++i) {
     const auto slot = static_cast<std::size_t>(order[i]);
     if (anew) starts[slot] = begun[slot];
-    AscentProgress here;
-    Trace trace = climb_on(model, starts[slot], options, executor, monitor, runs[slot], here);
+    go_on(model, starts[slot], options, executor, monitor, true, runs[slot]);
+    const Trace& trace = runs[slot].trace;
     const bool good =
         !is_degenerate(model, starts[slot]) || monitor.stopped() || trace.status == Status::paused;
     if (good || i == 0) {  // the first stands when all are degenerate
       report.chosen = order[i];
-      progress = std::move(here);
-      best = std::move(trace);
+      progress = runs[slot].progress;
+      best = trace;
     }
     if (good) break;
   }

@@ -97,15 +97,37 @@ std::vector<typename Model::State> make_starts(const Model& model, const Rcpp::L
 }
 
 inline Rcpp::NumericMatrix to_matrix(const MatrixXd& a) {
-  Rcpp::NumericMatrix out(static_cast<int>(a.rows()), static_cast<int>(a.cols()));
+  Rcpp::NumericMatrix out(
+      Rcpp::no_init_matrix(static_cast<int>(a.rows()), static_cast<int>(a.cols())));
   std::copy(a.data(), a.data() + a.size(), out.begin());
   return out;
 }
 
-inline Rcpp::List to_list(const Membership& m) {
-  return Rcpp::List::create(Rcpp::Named("responsibility") = to_matrix(m.responsibility),
-                            Rcpp::Named("log_density") = Rcpp::NumericVector(
-                                m.log_density.data(), m.log_density.data() + m.log_density.size()));
+// Responsibilities as a fit keeps them, components by decreasing size: `order` takes the engine's
+// numbering to that one, `labels` is the likeliest component of each row. `rows`: their names.
+inline Rcpp::List to_clusters(const Eigen::Ref<const MatrixXd>& responsibility, SEXP rows) {
+  const std::vector<int> order = by_size(responsibility);
+  const Index n = responsibility.rows(), k = responsibility.cols();
+  Rcpp::NumericMatrix sorted(Rcpp::no_init_matrix(static_cast<int>(n), static_cast<int>(k)));
+  Rcpp::IntegerVector labels(Rcpp::no_init(n)), numbers(k);
+  Rcpp::CharacterVector names(k);
+  Eigen::Map<MatrixXd> to(sorted.begin(), n, k);
+  for (Index j = 0; j < k; ++j) {
+    const int from = order[static_cast<std::size_t>(j)];
+    to.col(j) = responsibility.col(from);
+    numbers[j] = from + 1;
+    names[j] = std::to_string(j + 1);
+  }
+  for (Index i = 0; i < n; ++i) {
+    Index best = 0;
+    for (Index j = 1; j < k; ++j) best = to(i, j) > to(i, best) ? j : best;
+    labels[i] = static_cast<int>(best) + 1;
+  }
+  sorted.attr("dimnames") = Rcpp::List::create(rows, names);
+  if (!Rf_isNull(rows)) labels.attr("names") = rows;
+  return Rcpp::List::create(
+      Rcpp::Named("order") = numbers, Rcpp::Named("responsibilities") = sorted,
+      Rcpp::Named("labels") = labels, Rcpp::Named("entropy") = entropy(responsibility));
 }
 
 }  // namespace cwm

@@ -285,12 +285,12 @@ TEST_CASE("cwm: a mixture's quantiles are roots of its distribution function") {
     k.noise = MatrixXd::Constant(1, 1, c == 0 ? 0.5 : 2.0);
     k.noise_df = c == 0 ? 4.0 : HUGE_VAL;
   }
-  Predictive predictive(components, 2);
-  predictive.make_tails();
+  const Predictive predictive(components, 2);
+  const PredictiveIntervals intervals(predictive);
   const VectorXd one = VectorXd::Ones(1), half = VectorXd::Constant(2, 0.5);
-  const Univariate y = predictive.response(half, one, 0);
+  const Univariate y = intervals.response(half, one, 0);
   for (const double p : {1e-6, 0.025, 0.4, 0.5, 0.9, 0.999}) {
-    const double at = y.quantile(p, predictive.standard_quantiles(p));
+    const double at = y.quantile(p, intervals.standard_quantiles(p));
     const double cdf = 0.5 * cwm::detail::cdf((at + 2.0) / 0.5, 4.0) +
                        0.5 * cwm::detail::cdf((at - 3.0) / 2.0, HUGE_VAL);
     REQUIRE(cdf == Approx(p).epsilon(1e-9));

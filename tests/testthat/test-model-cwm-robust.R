@@ -325,3 +325,59 @@ test_that("simulate() uses the fit's covariates where the model has no distribut
   whole <- simulate(cwm(Sepal.Length ~ Petal.Length, iris, k = 2, seed = 1), 2, seed = 1)
   expect_identical(names(whole$sim_2), c("Petal.Length", "Sepal.Length", ".cluster"))
 })
+
+test_that("starts find the maxima that mclust finds on real data, whatever the seed", {
+  skip_if_not_installed("mclust")
+  skip_if_not_installed("MASS")
+  banknote <- getExportedValue("mclust", "banknote")[-1]
+  best <- function(data, covariance, k) {
+    cluster <- reformulate(sprintf("`%s`", names(data)))
+    vapply(1:4, function(seed) {
+      as.numeric(logLik(cwm(~ 1, data, cluster = cluster, k = k, covariance = covariance,
+                            seed = seed, std_errors = FALSE)))
+    }, 0)
+  }
+  expect_gte(min(best(faithful, "EEI", 4)), -1125.37)
+  expect_gte(min(best(MASS::crabs[4:8], "VVI", 4)), -2095.88)
+  expect_gte(sort(best(banknote, "VVI", 4))[2], -784.17)
+  for (seed in 1:3) {
+    one <- function(k) as.numeric(logLik(cwm(stack.loss ~ ., stackloss, k = k, seed = seed)))
+    expect_gt(one(3), one(2))
+  }
+})
+
+test_that("a fit does not depend on the units of the data", {
+  d <- forum_rows()
+  e <- d * 1024 # a power of two: every number keeps its digits
+  for (method in c("em", "vb")) {
+    f <- cwm(y ~ x1 + x2, d, k = 5, method = method, seed = 1)
+    g <- cwm(y ~ x1 + x2, e, k = 5, method = method, seed = 1)
+    expect_identical(f$convergence$iterations, g$convergence$iterations)
+    expect_equal(g$estimate$means, 1024 * f$estimate$means, tolerance = 1e-12)
+    expect_equal(responsibilities(g), responsibilities(f), tolerance = 1e-12)
+  }
+})
+
+test_that("rows far beyond the data are predicted, not NaN", {
+  d <- forum_rows()
+  far <- data.frame(x1 = c(1e200, -1e160), x2 = c(0, 1e200), y = c(0, 1e250))
+  for (method in c("em", "vb")) {
+    f <- cwm(y ~ x1 + x2, d, k = 3, method = method, seed = 1)
+    for (type in c("response", "interval", "prob", "cluster")) {
+      expect_true(all(is.finite(predict(f, far, type = type))), info = paste(method, type))
+    }
+    expect_equal(rowSums(predict(f, far, type = "prob")), c("1" = 1, "2" = 1))
+    expect_false(anyNA(predict(f, far, type = "density", log = TRUE)))
+  }
+})
+
+test_that("arguments of lm() that cwm() lacks are refused with what to do instead", {
+  d <- forum_rows()
+  expect_error(cwm(y ~ x1, d, k = 2, subset = x1 > 0), "unknown argument 'subset'; try data = data")
+  expect_error(cwm(y ~ x1, d, k = 2, weights = nowhere), "'weights'; try repeating rows of 'data'")
+  expect_error(cwm(y ~ x1, d, k = 2, offset = x2), "'offset'; try subtracting it")
+  expect_error(cwm(as.matrix(d[1]), d$y, k = 2, na.action = na.omit), "try na_x")
+  expect_error(cwm(y ~ x1, d, k = 2, covarance = "EII"), "try \"covariance\"")
+  expect_error(cwm(y ~ x1, d, NULL, 2, "VVV", "free", "em", NULL, "fail", TRUE, NULL, 1, 1, FALSE,
+                   NULL, 7), "unnamed argument")
+})

@@ -235,6 +235,20 @@ test_that("missing clustering covariates are integrated out when asked", {
   expect_gte(rand_index(clusters(fit)[-(1:40)], d$cluster[-(1:40)]), 0.97)
   expect_gt(mean(clusters(fit)[1:40] == clusters(cwm(y ~ x1 + x2, d$data, k = 4, seed = 1))[1:40]),
             0.5)
+  e <- fit$estimate
+  x2 <- data$x2[1:40]
+  share <- vapply(1:4, function(k) {
+    e$weights[k] * dnorm(x2, e$means[k, 2], sqrt(e$covariances[2, 2, k]))
+  }, x2)
+  mean_y <- vapply(1:4, function(k) { # the regression at E(x1 | x2)
+    s <- e$covariances[, , k]
+    x1 <- e$means[k, 1] + s[1, 2] / s[2, 2] * (x2 - e$means[k, 2])
+    drop(cbind(1, x1, x2) %*% e$coefficients[[k]])
+  }, x2)
+  expect_equal(unname(fitted(fit)[1:40]), rowSums(share * mean_y) / rowSums(share))
+  expect_equal(unname(residuals(fit)), data$y - unname(fitted(fit)))
+  vb <- cwm(y ~ x1 + x2, data, k = 4, seed = 1, na_x = "marginalise", method = "vb")
+  expect_identical(unname(fitted(vb)[1:40]), rep(NA_real_, 40)) # as predict() of such rows
   expect_error(cwm(y ~ poly(x2, 2) + I(x1^2), data, cluster = ~ x1, k = 2, na_x = "marginalise"),
                "plain clustering covariates")
 })

@@ -55,6 +55,12 @@ against_mclust <- function(n, d = 5, k = 5, sweeps = 20) {
 
 # ---- the same model by other packages -----------------------------------------------------------
 
+# Ours: without standard errors, which the peers do not make, or with them, as by default.
+fit_as <- function(made, d, k, n, std_errors = FALSE, tolerance = NULL) {
+  measure(cwm(formula_of(d), made$data, k = k, std_errors = std_errors,
+              control = em_control(start = made$start, tolerance = tolerance)), times = repeats(n))
+}
+
 # Fits of few rows are over too soon to be timed once.
 repeats <- function(n) max(1, 50000 %/% n)
 
@@ -64,9 +70,12 @@ against_flexmix <- function(n, d = 2, k = 3) {
     formula_of(d), data = made$data, k = k, cluster = made$start,
     model = list(flexmix::FLXMRglm(), flexmix::FLXMCmvnorm(cbind(x1, x2) ~ 1, diagonal = FALSE))),
     times = repeats(10 * n))
-  ours <- measure(cwm(formula_of(d), made$data, k = k, std_errors = FALSE,
-                      control = em_control(start = made$start)), times = repeats(n))
+  ours <- fit_as(made, d, k, n)
   compare("flexmix", n, made, ours, peer, peer$value@logLik, flexmix::clusters(peer$value))
+  report("  with standard errors", fit_as(made, d, k, n, std_errors = TRUE)$cpu, "flexmix",
+         peer$cpu)
+  report("  at the tolerance of flexmix, 1e-6", fit_as(made, d, k, n, tolerance = 1e-6)$cpu,
+         "flexmix", peer$cpu)
 }
 
 against_flexcwm <- function(n, d = 2, k = 3) {
@@ -76,8 +85,7 @@ against_flexcwm <- function(n, d = 2, k = 3) {
   peer <- measure(utils::capture.output(fit <- flexCWM::cwm(
     formulaY = formula_of(d), data = made$data, Xnorm = x, k = k, modelXnorm = "VVV",
     initialization = "manual", start.z = z, iter.max = 200, seed = 1)), times = repeats(10 * n))
-  ours <- measure(cwm(formula_of(d), made$data, k = k, std_errors = FALSE,
-                      control = em_control(start = made$start)), times = repeats(n))
+  ours <- fit_as(made, d, k, n)
   best <- fit$models[[1]]
   compare("flexCWM", n, made, ours, peer, best$logLik, flexCWM::getCluster(fit))
 }

@@ -3,6 +3,7 @@
 
 #include <Eigen/Cholesky>
 
+#include <cmath>
 #include <limits>
 
 #include "core/types.h"
@@ -25,6 +26,15 @@ inline MatrixXd column_ranges(const Ref<const MatrixXd>& a) {
     out.col(j) << low, high;
   }
   return out;
+}
+
+// Equal, or NaN in the same places.
+inline bool same_numbers(const Ref<const VectorXd>& a, const Ref<const VectorXd>& b) {
+  if (a.size() != b.size()) return false;
+  for (Index i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i] && !(std::isnan(a[i]) && std::isnan(b[i]))) return false;
+  }
+  return true;
 }
 
 // Are the columns independent beyond doubt? By their cross-products (about the means if `centred`),

@@ -51,10 +51,8 @@ struct Data {
   Index d() const { return x.cols(); }
   Index r() const { return w.cols(); }
   Index m() const { return y.cols(); }
-  bool complete_x() const {
-    return std::all_of(patterns.begin(), patterns.end(),
-                       [](const Pattern& p) { return p.x_missing.empty(); });
-  }
+  // What a change of a log density is small beside: it has a unit-free part per value.
+  double objective_scale() const { return double(n()) * double(d() + m()) + 1.0; }
   Index row(Index i) const { return source.empty() ? i : source[static_cast<std::size_t>(i)]; }
 
   // the same for one row of a pattern
@@ -85,6 +83,10 @@ inline std::pair<double, double> mean_and_sd(const Ref<const VectorXd>& column) 
 
 // Rows sorted by what they lack; complete rows first.
 inline void group_rows(const Ref<const MatrixXd>& x, const Ref<const MatrixXd>& y, Data& out) {
+  if (!std::isnan(x.sum() + y.sum())) {  // a sum shows every NaN
+    out.patterns.push_back({Range{0, x.rows()}, {}, {}, y.cols() > 0});
+    return;
+  }
   using Key = std::vector<bool>;
   std::map<Key, std::vector<Index>> groups;
   const Index d = x.cols(), m = y.cols();

@@ -77,6 +77,7 @@ class Em {
   bool equal_noise() const { return equal_noise_; }
   Index items() const { return data_.n(); }
   Index chunk() const { return kChunk; }
+  double objective_scale() const { return data_.objective_scale(); }
 
   Stats update_local(State& state, Range range) const {
     return local_pass(data_, state.kernel, range, Softmax{});

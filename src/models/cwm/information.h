@@ -41,15 +41,17 @@ class Information {
 
   MatrixXd matrix(Executor& executor) const {
     Sums sums = chunked_sum<Sums>(data_.n(), kChunk, executor, [&](Range range) {
-      Sums part(k_ * size_, k_, d_, r_, m_);
+      Sums part(k_, size_, d_, r_, m_);
+      Work work(*this);
       for (const Pattern& p : data_.patterns) {
         const Range rows{std::max(range.begin, p.rows.begin), std::min(range.end, p.rows.end)};
         for (Index i = rows.begin; i < rows.end; i += kBlock) {
-          add_block(p, i, std::min<Index>(kBlock, rows.end - i), part);
+          add_block(p, i, std::min<Index>(kBlock, rows.end - i), work, part);
         }
       }
       return part;
     });
+    sums.mirror();
     for (int k = 0; k < k_; ++k) subtract_hessian(k, sums);
     return sums.information;
   }
@@ -69,23 +71,33 @@ class Information {
 
  private:
   struct Sums {
-    MatrixXd information;
-    std::vector<MatrixXd> xx, wy;  // as in Stats, rows without gaps only
+    MatrixXd information;          // sum of s_i s_i'
+    std::vector<MatrixXd> own;     // sum of r_ik s_ik s_ik', rows without gaps only
+    std::vector<MatrixXd> xx, wy;  // as in Stats, of the same rows
     std::vector<double> rows_y;
     Sums() = default;
-    Sums(Index total, int k, Index d, Index r, Index m)
-        : information(MatrixXd::Zero(total, total)),
+    Sums(int k, Index size, Index d, Index r, Index m)
+        : information(MatrixXd::Zero(k * size, k * size)),
+          own(static_cast<std::size_t>(k), MatrixXd::Zero(size, size)),
           xx(static_cast<std::size_t>(k), MatrixXd::Zero(d + 1, d + 1)),
           wy(static_cast<std::size_t>(k), MatrixXd::Zero(r + m, r + m)),
           rows_y(static_cast<std::size_t>(k), 0.0) {}
     Sums& operator+=(const Sums& other) {
       information += other.information;
       for (std::size_t k = 0; k < xx.size(); ++k) {
+        own[k] += other.own[k];
         xx[k] += other.xx[k];
         wy[k] += other.wy[k];
         rows_y[k] += other.rows_y[k];
       }
       return *this;
+    }
+    void mirror() {  // sums are taken in the upper triangle
+      const auto both = [](MatrixXd& a) {
+        a.triangularView<Eigen::StrictlyLower>() = a.transpose().eval();
+      };
+      both(information);
+      for (auto* group : {&own, &xx, &wy}) std::for_each(group->begin(), group->end(), both);
     }
   };
 
@@ -122,62 +134,127 @@ class Information {
     return out;
   }
 
-  void add_block(const Pattern& p, Index first, Index size, Sums& sums) const {
-    if (size <= 0) return;
-    MatrixXd mixed(size, k_ * size_);
+  using Columns = std::vector<const double*>;
+
+  // A block of rows under one component, and its scores times responsibility under each; columns
+  // point into the blocks.
+  struct Work {
+    Block x, w, y, d, e, g, h, scores, weight, mixed, ones, scratch;
+    Columns of_w, of_d, of_e, one_d, w_e, of_scores, of_mixed;
+    Work(const Work&) = delete;
+    Work& operator=(const Work&) = delete;
+    explicit Work(const Information& at)
+        : x(kBlock, at.d_),
+          w(kBlock, at.r_),
+          y(kBlock, at.m_),
+          d(kBlock, at.d_),
+          e(kBlock, at.m_),
+          g(kBlock, at.d_),
+          h(kBlock, at.m_),
+          scores(kBlock, at.size_),
+          weight(kBlock, at.k_),
+          mixed(kBlock, at.k_ * at.size_),
+          ones(Block::Ones(kBlock, 1)),
+          of_w(columns({&w})),
+          of_d(columns({&d})),
+          of_e(columns({&e})),
+          one_d(columns({&ones, &d})),
+          w_e(columns({&w, &e})),
+          of_scores(columns({&scores})),
+          of_mixed(columns({&mixed})) {}
+
+    static Columns columns(const std::vector<const Block*>& blocks) {
+      Columns out;
+      for (const Block* block : blocks) {
+        for (Index j = 0; j < block->cols(); ++j) out.push_back(block->col(j).data());
+      }
+      return out;
+    }
+    void add_gram(const Columns& columns, const double* by, MatrixXd& gram) {
+      add_weighted_gram(columns.data(), static_cast<int>(columns.size()), by, scratch, gram);
+    }
+  };
+
+  static void take(const MatrixXd& from, Index first, Index size, Block& to) {
+    to.topRows(size) = from.middleRows(first, size);
+    to.bottomRows(kBlock - size).setZero();
+  }
+  // out -= columns a
+  static void subtract(const Columns& columns, const MatrixXd& a, Block& out) {
+    for (Index j = 0; j < out.cols(); ++j) {
+      block_kernels().subtract_product(columns.data(), static_cast<int>(columns.size()),
+                                       a.col(j).data(), out.col(j).data());
+    }
+  }
+  static void multiply(const Block& a, Index i, const double* by, Block& out, Index j) {
+    block_kernels().multiply(a.col(i).data(), by, out.col(j).data());
+  }
+
+  void add_block(const Pattern& p, Index first, Index size, Work& work, Sums& sums) const {
+    if (!p.plain()) return add_completed(p, first, size, sums);
+    take(responsibility_, first, size, work.weight);
+    take(data_.x, first, size, work.x);
+    if (p.has_y) take(data_.w, first, size, work.w);
+    if (p.has_y) take(data_.y, first, size, work.y);
     for (int k = 0; k < k_; ++k) {
-      MatrixXd scores(size, size_);
-      if (p.plain()) {
-        plain_scores(p, first, size, k, sums, scores);
-      } else {
-        completed_scores(p, first, size, k, scores);
+      const auto slot = static_cast<std::size_t>(k);
+      plain_scores(slot, p.has_y, work);
+      const double* weight = work.weight.col(k).data();
+      work.add_gram(work.of_scores, weight, sums.own[slot]);
+      work.add_gram(work.one_d, weight, sums.xx[slot]);
+      if (p.has_y) {
+        work.add_gram(work.w_e, weight, sums.wy[slot]);
+        sums.rows_y[slot] += vsum(weight, kBlock);
       }
-      const auto weight = responsibility_.col(k).segment(first, size);
-      const MatrixXd weighted = weight.asDiagonal() * scores;
-      if (p.plain()) {
-        sums.information.block(k * size_, k * size_, size_, size_).noalias() -=
-            weighted.transpose() * scores;
+      for (Index j = 0; j < size_; ++j) {
+        multiply(work.scores, j, weight, work.mixed, k * size_ + j);
       }
-      mixed.middleCols(k * size_, size_) = weighted;
     }
-    sums.information.noalias() += mixed.transpose() * mixed;
+    work.add_gram(work.of_mixed, work.ones.data(), sums.information);
   }
 
-  void plain_scores(const Pattern& p, Index first, Index size, int k, Sums& sums,
-                    MatrixXd& scores) const {
-    const auto slot = static_cast<std::size_t>(k);
-    const auto weight = responsibility_.col(k).segment(first, size);
-    const MatrixXd d = data_.x.middleRows(first, size).rowwise() - state_.mean.col(k).transpose();
-    const MatrixXd g = d * px_[slot];
-    scores.setZero();
-    scores.col(0).setConstant(1.0 / std::exp(state_.log_weight[k]));
-    scores.middleCols(mean_at_, d_) = g;
-    triangle_scores(g, px_[slot], spread_at_, scores);
-    MatrixXd one_d(size, d_ + 1);
-    one_d << VectorXd::Ones(size), d;
-    sums.xx[slot].noalias() += one_d.transpose() * weight.asDiagonal() * one_d;
-    if (!p.has_y) return;
-    const MatrixXd w = data_.w.middleRows(first, size);
-    const MatrixXd e = data_.y.middleRows(first, size) - w * state_.coef[slot];
-    const MatrixXd h = e * py_[slot];
+  void plain_scores(std::size_t slot, bool has_y, Work& work) const {
+    const auto k = static_cast<Index>(slot);
+    work.d = work.x.rowwise() - state_.mean.col(k).transpose();
+    work.g.setZero();
+    subtract(work.of_d, -px_[slot], work.g);
+    work.scores.col(0).setConstant(1.0 / std::exp(state_.log_weight[k]));
+    work.scores.middleCols(mean_at_, d_) = work.g;
+    triangle_scores(work.g, px_[slot], spread_at_, work.scores);
+    work.scores.rightCols(size_ - coef_at_).setZero();
+    if (!has_y) return;
+    work.e = work.y;
+    subtract(work.of_w, state_.coef[slot], work.e);
+    work.h.setZero();
+    subtract(work.of_e, -py_[slot], work.h);
     for (Index j = 0; j < m_; ++j) {
-      scores.middleCols(coef_at_ + j * r_, r_) = h.col(j).asDiagonal() * w;
+      for (Index l = 0; l < r_; ++l) {
+        multiply(work.h, j, work.of_w[static_cast<std::size_t>(l)], work.scores,
+                 coef_at_ + j * r_ + l);
+      }
     }
-    triangle_scores(h, py_[slot], noise_at_, scores);
-    MatrixXd we(size, r_ + m_);
-    we << w, e;
-    sums.wy[slot].noalias() += we.transpose() * weight.asDiagonal() * we;
-    sums.rows_y[slot] += weight.sum();
+    triangle_scores(work.h, py_[slot], noise_at_, work.scores);
   }
 
-  static void triangle_scores(const MatrixXd& g, const MatrixXd& precision, Index at,
-                              MatrixXd& scores) {
+  static void triangle_scores(const Block& g, const MatrixXd& precision, Index at, Block& scores) {
     for (Index b = 0; b < g.cols(); ++b) {
       for (Index a = b; a < g.cols(); ++a, ++at) {
         scores.col(at) =
             (a == b ? 0.5 : 1.0) * (g.col(a).array() * g.col(b).array() - precision(a, b));
       }
     }
+  }
+
+  // Rows that lack values: the square of their expected score.
+  void add_completed(const Pattern& p, Index first, Index size, Sums& sums) const {
+    MatrixXd mixed(size, k_ * size_);
+    for (int k = 0; k < k_; ++k) {
+      MatrixXd scores(size, size_);
+      completed_scores(p, first, size, k, scores);
+      mixed.middleCols(k * size_, size_) =
+          responsibility_.col(k).segment(first, size).asDiagonal() * scores;
+    }
+    sums.information.noalias() += mixed.transpose() * mixed;
   }
 
   void completed_scores(const Pattern& p, Index first, Index size, int k, MatrixXd& scores) const {
@@ -201,6 +278,7 @@ class Information {
   void subtract_hessian(int k, Sums& sums) const {
     const auto slot = static_cast<std::size_t>(k);
     auto out = sums.information.block(k * size_, k * size_, size_, size_);
+    out -= sums.own[slot];
     const MatrixXd &px = px_[slot], &py = py_[slot], &xx = sums.xx[slot], &wy = sums.wy[slot];
     const double rows = xx(0, 0);
     out(0, 0) += rows / std::exp(2.0 * state_.log_weight[k]);

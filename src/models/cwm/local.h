@@ -16,10 +16,14 @@ namespace cwm {
 
 using Labels = std::vector<std::uint8_t>;
 
+// What a pass over the rows is for: the components' sums (of expectations, or of drawn values), the
+// weights alone, or E(y | x), whose weights see no response.
+enum class Pass { sums, draws, weights, means };
+
 // What turns the scores of a block (rows x K, in place) into weights. Padding rows come with
 // whatever scores and must leave with weight zero; the sum of log normalisers is returned.
 struct Softmax {
-  static constexpr bool draws = false;
+  static constexpr Pass pass = Pass::sums;
   double operator()(Block& scores, Index /*first*/, int size) const {
     double lse[kBlock];
     row_softmax(scores.data(), static_cast<std::size_t>(size),
@@ -33,7 +37,7 @@ struct Softmax {
 
 // Responsibilities kept: n x K, rows as in Data.
 struct KeepSoftmax {
-  static constexpr bool draws = false;
+  static constexpr Pass pass = Pass::weights;
   MatrixXd& out;
   VectorXd& log_density;
   double operator()(Block& scores, Index first, int size) const {
@@ -41,14 +45,30 @@ struct KeepSoftmax {
     row_softmax(scores.data(), static_cast<std::size_t>(size),
                 static_cast<std::size_t>(scores.cols()), kBlock, lse);
     out.middleRows(first, size) = scores.topRows(size);
-    if (size < kBlock) scores.bottomRows(kBlock - size).setZero();
     return log_density.segment(first, size).sum();
+  }
+};
+
+// The regressions mixed by p(k | x): n x M, zeros to begin with, rows as in Data.
+struct MixRegressions {
+  static constexpr Pass pass = Pass::means;
+  const std::vector<Kernel>& kernels;
+  MatrixXd& out;
+  double operator()(Block& scores, Index first, int size) const {
+    return Softmax()(scores, first, size);
+  }
+  // `w`: rows of regression covariates, what they lack completed under component k.
+  template <class Rows>
+  void add(std::size_t k, Index first, const double* weight, const Rows& w) const {
+    const Eigen::Map<const VectorXd> share(weight, w.rows());
+    const MatrixXd mean = w * kernels[k].coef;
+    out.middleRows(first, w.rows()) += share.asDiagonal() * mean;
   }
 };
 
 // Weights that are already there.
 struct GivenLabels {
-  static constexpr bool draws = false;
+  static constexpr Pass pass = Pass::sums;
   const std::vector<std::uint8_t>& labels;
   double operator()(Block& scores, Index first, int size) const {
     scores.setZero();
@@ -59,7 +79,7 @@ struct GivenLabels {
 
 // z drawn from its conditional.
 struct DrawLabels {
-  static constexpr bool draws = true;
+  static constexpr Pass pass = Pass::draws;
   std::vector<std::uint8_t>& labels;
   Rng& rng;
   double operator()(Block& scores, Index first, int size) const {
@@ -106,10 +126,21 @@ class LocalPass {
       packed_w_.push_back(pack(kernel.white_w, false));
     }
     ones_.setOnes(kBlock, 1);
+    for (int k = 0; k < k_; ++k) {
+      Columns one_d{ones_.data()}, w_e;
+      for (int j = 0; j < d_; ++j) one_d.push_back(deviation_.col(k * d_ + j).data());
+      for (int j = 0; j < r_; ++j) w_e.push_back(w_.col(j).data());
+      for (int j = 0; j < m_; ++j) w_e.push_back(residual_.col(k * m_ + j).data());
+      one_d_.push_back(std::move(one_d));
+      w_e_.push_back(std::move(w_e));
+    }
   }
+  LocalPass(const LocalPass&) = delete;  // columns point into the blocks
+  LocalPass& operator=(const LocalPass&) = delete;
 
   Stats run(Range range) {
-    for (const Pattern& p : data_.patterns) {
+    for (Pattern p : data_.patterns) {
+      if (Rule::pass == Pass::means) p.has_y = false;
       const Range rows{std::max(range.begin, p.rows.begin), std::min(range.end, p.rows.end)};
       if (rows.size() <= 0) continue;
       completions_.clear();
@@ -147,13 +178,6 @@ class LocalPass {
       std::fill(to.col(j).data() + size, to.col(j).data() + kBlock, 0.0);
     }
   }
-  static Columns pointers(const Block& block, int from, int count) {
-    Columns out(static_cast<std::size_t>(count));
-    for (int j = 0; j < count; ++j) {
-      out[static_cast<std::size_t>(j)] = block.data() + static_cast<Index>(from + j) * kBlock;
-    }
-    return out;
-  }
 
   void plain_block(const Pattern& p, Index first, int size) {
     take(data_.x, first, size, x_);
@@ -161,13 +185,19 @@ class LocalPass {
       take(data_.w, first, size, w_);
       take(data_.y, first, size, y_);
     }
-    const Columns w = pointers(w_, 0, r_);
-    for (int k = 0; k < k_; ++k) score_plain(k, w, p.has_y);
+    for (int k = 0; k < k_; ++k) score_plain(k, p.has_y);
     stats_.total += rule_(scores_, first, size);
-    for (int k = 0; k < k_; ++k) accumulate(k, w, scores_.col(k).data(), p.has_y);
+    for (int k = 0; k < k_; ++k) {
+      const auto slot = static_cast<std::size_t>(k);
+      if constexpr (Rule::pass == Pass::means) {
+        rule_.add(slot, first, scores_.col(k).data(), data_.w.middleRows(first, size));
+      } else if (Rule::pass != Pass::weights) {
+        accumulate(slot, scores_.col(k).data(), p.has_y);
+      }
+    }
   }
 
-  void score_plain(int k, const Columns& w, bool has_y) {
+  void score_plain(int k, bool has_y) {
     const BlockKernels& kernels = block_kernels();
     const auto slot = static_cast<std::size_t>(k);
     const Kernel& kernel = kernels_[slot];
@@ -176,34 +206,25 @@ class LocalPass {
     for (int j = 0; j < d_; ++j) {
       deviation_.col(k * d_ + j).array() = x_.col(j).array() - kernel.mean[j];
     }
-    const Columns d = pointers(deviation_, k * d_, d_);
     (kernel.diagonal_x ? kernels.add_scaled_norm : kernels.add_whitened_norm)(
-        d.data(), d_, packed_x_[slot].data(), -0.5, score);
+        one_d_[slot].data() + 1, d_, packed_x_[slot].data(), -0.5, score);
     if (!has_y) return;
+    const double* const* w = w_e_[slot].data();
     for (int j = 0; j < m_; ++j) {
       residual_.col(k * m_ + j) = y_.col(j);
-      kernels.subtract_product(w.data(), r_, kernel.coef.col(j).data(),
-                               residual_.col(k * m_ + j).data());
+      kernels.subtract_product(w, r_, kernel.coef.col(j).data(), residual_.col(k * m_ + j).data());
     }
-    const Columns e = pointers(residual_, k * m_, m_);
-    kernels.add_whitened_norm(e.data(), m_, packed_y_[slot].data(), -0.5, score);
+    kernels.add_whitened_norm(w + r_, m_, packed_y_[slot].data(), -0.5, score);
     if (kernel.white_w.size() > 0) {
-      kernels.add_whitened_norm(w.data(), r_, packed_w_[slot].data(), -0.5 * m_, score);
+      kernels.add_whitened_norm(w, r_, packed_w_[slot].data(), -0.5 * m_, score);
     }
   }
 
-  void accumulate(int k, const Columns& w, const double* weight, bool has_y) {
-    const auto slot = static_cast<std::size_t>(k);
-    Columns xs{ones_.data()};
-    const Columns d = pointers(deviation_, k * d_, d_);
-    xs.insert(xs.end(), d.begin(), d.end());
-    add_weighted_gram(xs.data(), d_ + 1, weight, scratch_, stats_.xx[slot]);
+  void accumulate(std::size_t slot, const double* weight, bool has_y) {
+    add_weighted_gram(one_d_[slot].data(), d_ + 1, weight, scratch_, stats_.xx[slot]);
     if (!has_y) return;
-    Columns wy = w;
-    const Columns e = pointers(residual_, k * m_, m_);
-    wy.insert(wy.end(), e.begin(), e.end());
-    add_weighted_gram(wy.data(), r_ + m_, weight, scratch_, stats_.wy[slot]);
-    for (int i = 0; i < kBlock; ++i) stats_.rows_y[slot] += weight[i];
+    add_weighted_gram(w_e_[slot].data(), r_ + m_, weight, scratch_, stats_.wy[slot]);
+    stats_.rows_y[slot] += vsum(weight, kBlock);
   }
 
   // Rows that lack values, completed under each component in turn.
@@ -221,7 +242,12 @@ class LocalPass {
       const auto slot = static_cast<std::size_t>(k);
       Filled& f = filled_[slot];
       const VectorXd weight = scores_.col(k).head(size);
-      if constexpr (Rule::draws) {
+      if constexpr (Rule::pass == Pass::means) {
+        rule_.add(slot, first, weight.data(), f.w.transpose());
+        continue;
+      }
+      if (Rule::pass == Pass::weights) continue;
+      if constexpr (Rule::pass == Pass::draws) {
         MatrixXd u = MatrixXd::Zero(completions_[slot].cov.rows(), size);
         for (int i = 0; i < size; ++i) {
           if (weight[i] > 0.0) u.col(i) = rule_.rng.normal_vector(u.rows());
@@ -246,7 +272,7 @@ class LocalPass {
 
   // E[v v'] exceeds E[v] E[v]' by the covariance of what was completed; a draw has none.
   void add_completion_covariance(const Pattern& p) {
-    if (Rule::draws) return;
+    if (Rule::pass != Pass::sums) return;
     for (std::size_t k = 0; k < completions_.size(); ++k) {
       const Completion& c = completions_[k];
       stats_.xx[k].bottomRightCorner(d_, d_) += c.weight * c.to_x * c.cov * c.to_x.transpose();
@@ -262,6 +288,7 @@ class LocalPass {
   Rule rule_;
   const int k_, d_, r_, m_;
   Block x_, w_, y_, deviation_, residual_, scores_, ones_, scratch_;
+  std::vector<Columns> one_d_, w_e_;  // (1, d) and (w, e) of each component
   std::vector<std::vector<double>> packed_x_, packed_y_, packed_w_;
   std::vector<Completion> completions_;
   std::vector<Filled> filled_;

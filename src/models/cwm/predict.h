@@ -29,23 +29,48 @@ struct PredictiveComponent {
   MatrixXd coef;             // R x M
   MatrixXd noise;            // lower Cholesky factor of the scale matrix of y
   double noise_df = HUGE_VAL;
-  MatrixXd leverage;  // R x R, lower: scale grows by 1 + |leverage' w|^2; 0 x 0 for none
+  MatrixXd leverage;  // R x R, lower: scale grows by sqrt(1 + |leverage' w|^2); 0 x 0 for none
 };
 
 namespace detail {
 
-// log density of a Gaussian or Student vector, seen entries only.
-inline double log_elliptic(const VectorXd& deviation, const MatrixXd& factor, double df,
-                           double inflation) {
-  const double p = static_cast<double>(deviation.size());
-  if (p == 0.0) return 0.0;
-  const VectorXd white = factor.triangularView<Eigen::Lower>().solve(deviation);
-  const double q = white.squaredNorm() / inflation;
-  const double log_det = factor.diagonal().array().log().sum() + 0.5 * p * std::log(inflation);
-  if (std::isinf(df)) return -0.5 * (p * kLog2Pi + q) - log_det;
-  return log_gamma(0.5 * (df + p)) - log_gamma(0.5 * df) - 0.5 * p * std::log(df * M_PI) - log_det -
-         0.5 * (df + p) * std::log1p(q / df);
-}
+// log density of a Gaussian or Student vector, by its deviation from the centre, with what does not
+// depend on that made once. Past 1e100 an entry counts as 1e100: its square would be infinite under
+// every component, and no component the likeliest.
+class Elliptic {
+ public:
+  Elliptic(const MatrixXd& factor, double df)
+      : white_(factor.triangularView<Eigen::Lower>().solve(
+            MatrixXd::Identity(factor.rows(), factor.rows()))),
+        df_(df),
+        p_(static_cast<double>(factor.rows())),
+        constant_(-factor.diagonal().array().log().sum()) {
+    if (std::isinf(df)) {
+      constant_ -= 0.5 * p_ * kLog2Pi;
+    } else {
+      constant_ +=
+          log_gamma(0.5 * (df + p_)) - log_gamma(0.5 * df) - 0.5 * p_ * std::log(df * M_PI);
+    }
+  }
+
+  double log_density(const VectorXd& deviation, double stretch = 1.0) const {
+    double q = 0.0;
+    for (Index i = 0; i < deviation.size(); ++i) {
+      double e = 0.0;
+      for (Index j = 0; j <= i; ++j) {
+        e += white_(i, j) * std::max(-1e100, std::min(1e100, deviation[j]));
+      }
+      q += (e / stretch) * (e / stretch);
+    }
+    const double constant = constant_ - p_ * std::log(stretch);
+    if (std::isinf(df_)) return constant - 0.5 * q;
+    return constant - 0.5 * (df_ + p_) * std::log1p(q / df_);
+  }
+
+ private:
+  MatrixXd white_;  // inverse of the factor
+  double df_, p_, constant_;
+};
 
 inline std::vector<Index> seen_entries(const VectorXd& v) {
   std::vector<Index> out;
@@ -55,12 +80,13 @@ inline std::vector<Index> seen_entries(const VectorXd& v) {
   return out;
 }
 
-// The same for the entries of `v` that are seen; the others are integrated out.
-inline double log_elliptic_seen(const VectorXd& v, const VectorXd& mean, const MatrixXd& factor,
-                                double df, double inflation) {
+// The same for the entries of `v` that are seen; the others are integrated out. `whole`: for a `v`
+// that is seen all over.
+inline double log_density_seen(const VectorXd& v, const VectorXd& mean, const Elliptic& whole,
+                               const MatrixXd& factor, double df, double stretch) {
   const std::vector<Index> seen = seen_entries(v);
   const auto s = static_cast<Index>(seen.size());
-  if (s == v.size()) return log_elliptic(v - mean, factor, df, inflation);
+  if (s == v.size()) return whole.log_density(v - mean, stretch);
   if (s == 0) return 0.0;
   const MatrixXd scale = factor * factor.transpose();
   VectorXd deviation(s);
@@ -70,7 +96,7 @@ inline double log_elliptic_seen(const VectorXd& v, const VectorXd& mean, const M
     deviation[a] = v[i] - mean[i];
     for (Index b = 0; b < s; ++b) part(a, b) = scale(i, seen[static_cast<std::size_t>(b)]);
   }
-  return log_elliptic(deviation, part.llt().matrixL(), df, inflation);
+  return Elliptic(part.llt().matrixL(), df).log_density(deviation, stretch);
 }
 
 // A diagonal family: each entry of x by itself.
@@ -78,7 +104,7 @@ inline double log_independent_seen(const VectorXd& x, const VectorXd& mean, cons
                                    double df) {
   double out = 0.0;
   for (const Index j : seen_entries(x)) {
-    out += log_elliptic(x.segment(j, 1) - mean.segment(j, 1), factor.block(j, j, 1, 1), df, 1.0);
+    out += Elliptic(factor.block(j, j, 1, 1), df).log_density(x.segment(j, 1) - mean.segment(j, 1));
   }
   return out;
 }
@@ -138,27 +164,28 @@ class Predictive {
  public:
   Predictive(std::vector<PredictiveComponent> components, int clusters)
       : components_(std::move(components)), clusters_(clusters) {
-    for (const PredictiveComponent& k : components_) gate_.emplace_back(k);
+    for (const PredictiveComponent& k : components_) {
+      of_x_.emplace_back(k.spread, k.spread_df);
+      of_y_.emplace_back(k.noise, k.noise_df);
+    }
   }
 
   int clusters() const { return clusters_; }
+  const std::vector<PredictiveComponent>& components() const { return components_; }
 
   // log weight + log density of what is seen of x (and of y when it has entries).
   VectorXd scores(const VectorXd& x, const VectorXd& w, const VectorXd& y) const {
     VectorXd out(size());
-    const bool complete = !x.hasNaN();
     for (Index c = 0; c < size(); ++c) {
+      const auto slot = static_cast<std::size_t>(c);
       const PredictiveComponent& k = at(c);
-      if (k.independent) {
-        out[c] = k.log_weight + detail::log_independent_seen(x, k.mean, k.spread, k.spread_df);
-      } else if (complete) {
-        out[c] = gate_[static_cast<std::size_t>(c)].score(k, x);
-      } else {
-        out[c] = k.log_weight + detail::log_elliptic_seen(x, k.mean, k.spread, k.spread_df, 1.0);
-      }
+      out[c] = k.log_weight;
+      out[c] += k.independent
+                    ? detail::log_independent_seen(x, k.mean, k.spread, k.spread_df)
+                    : detail::log_density_seen(x, k.mean, of_x_[slot], k.spread, k.spread_df, 1.0);
       if (y.size() == 0) continue;
-      out[c] += detail::log_elliptic_seen(y, k.coef.transpose() * w, k.noise, k.noise_df,
-                                          inflation(k, w));
+      out[c] += detail::log_density_seen(y, k.coef.transpose() * w, of_y_[slot], k.noise,
+                                         k.noise_df, stretch(k, w));
     }
     return out;
   }
@@ -185,19 +212,33 @@ class Predictive {
     return out;
   }
 
-  // For Univariate::quantile(); the same for all rows.
-  std::vector<double> standard_quantiles(double p) const {
-    std::vector<double> out;
-    for (const PredictiveComponent& k : components_) {
-      const bool repeated = !out.empty() && k.noise_df == components_[out.size() - 1].noise_df;
-      out.push_back(repeated ? out.back() : detail::quantile(p, k.noise_df));
-    }
-    return out;
+  VectorXd draw(const VectorXd& probability, const VectorXd& w, Rng& rng) const {
+    const PredictiveComponent& k = at(static_cast<Index>(rng.categorical(probability)));
+    VectorXd z = k.noise * rng.normal_vector(k.noise.rows()) * stretch(k, w);
+    if (!std::isinf(k.noise_df)) z /= std::sqrt(rng.chi_squared(k.noise_df) / k.noise_df);
+    return k.coef.transpose() * w + z;
   }
 
-  // To be called before response().
-  void make_tails() {
-    for (const PredictiveComponent& k : components_) {
+  // How much wider the scale of y is where the coefficients are uncertain.
+  static double stretch(const PredictiveComponent& k, const VectorXd& w) {
+    if (k.leverage.size() == 0) return 1.0;
+    return std::hypot(1.0, VectorXd(k.leverage.transpose() * w).stableNorm());
+  }
+
+ private:
+  Index size() const { return static_cast<Index>(components_.size()); }
+  const PredictiveComponent& at(Index c) const { return components_[static_cast<std::size_t>(c)]; }
+
+  std::vector<PredictiveComponent> components_;
+  std::vector<detail::Elliptic> of_x_, of_y_;
+  int clusters_;
+};
+
+// Intervals of p(y | x): the tails and quantiles that rows share, made once.
+class PredictiveIntervals {
+ public:
+  explicit PredictiveIntervals(const Predictive& predictive) : predictive_(predictive) {
+    for (const PredictiveComponent& k : predictive.components()) {
       std::shared_ptr<Tail>& tail = tails_[k.noise_df];
       if (!tail) tail = std::make_shared<Tail>(k.noise_df);
       tail_.push_back(tail.get());
@@ -205,62 +246,36 @@ class Predictive {
     }
   }
 
-  // Components without a part in a thousand million million of the weight are left out.
-  Univariate response(const VectorXd& probability, const VectorXd& w, Index j) const {
-    Univariate out;
-    const double total = (probability.array() > 1e-14).select(probability, 0.0).sum();
-    for (Index c = 0; c < size(); ++c) {
-      if (!(probability[c] > 1e-14)) continue;
-      const auto slot = static_cast<std::size_t>(c);
-      const PredictiveComponent& k = at(c);
-      out.parts.push_back({probability[c] / total, k.coef.col(j).dot(w),
-                           row_scale_[slot][j] * std::sqrt(inflation(k, w)), tail_[slot], c});
+  // For Univariate::quantile(); the same for all rows.
+  std::vector<double> standard_quantiles(double p) const {
+    const std::vector<PredictiveComponent>& components = predictive_.components();
+    std::vector<double> out;
+    for (const PredictiveComponent& k : components) {
+      const bool repeated = !out.empty() && k.noise_df == components[out.size() - 1].noise_df;
+      out.push_back(repeated ? out.back() : detail::quantile(p, k.noise_df));
     }
     return out;
   }
 
-  VectorXd draw(const VectorXd& probability, const VectorXd& w, Rng& rng) const {
-    const PredictiveComponent& k = at(static_cast<Index>(rng.categorical(probability)));
-    VectorXd z = k.noise * rng.normal_vector(k.noise.rows()) * std::sqrt(inflation(k, w));
-    if (!std::isinf(k.noise_df)) z /= std::sqrt(rng.chi_squared(k.noise_df) / k.noise_df);
-    return k.coef.transpose() * w + z;
+  // Components without a part in a thousand million million of the weight are left out.
+  Univariate response(const VectorXd& probability, const VectorXd& w, Index j) const {
+    Univariate out;
+    const double total = (probability.array() > 1e-14).select(probability, 0.0).sum();
+    for (Index c = 0; c < probability.size(); ++c) {
+      if (!(probability[c] > 1e-14)) continue;
+      const auto slot = static_cast<std::size_t>(c);
+      const PredictiveComponent& k = predictive_.components()[slot];
+      out.parts.push_back({probability[c] / total, k.coef.col(j).dot(w),
+                           row_scale_[slot][j] * Predictive::stretch(k, w), tail_[slot], c});
+    }
+    return out;
   }
 
  private:
-  Index size() const { return static_cast<Index>(components_.size()); }
-  const PredictiveComponent& at(Index c) const { return components_[static_cast<std::size_t>(c)]; }
-  static double inflation(const PredictiveComponent& k, const VectorXd& w) {
-    return k.leverage.size() == 0 ? 1.0 : 1.0 + (k.leverage.transpose() * w).squaredNorm();
-  }
-
-  // log weight + log density of complete x, with what does not depend on x made once.
-  struct Gate {
-    MatrixXd white;  // inverse of the factor
-    double constant;
-    explicit Gate(const PredictiveComponent& k)
-        : white(k.spread.triangularView<Eigen::Lower>().solve(
-              MatrixXd::Identity(k.spread.rows(), k.spread.rows()))),
-          constant(k.log_weight + detail::log_elliptic(VectorXd::Zero(k.mean.size()), k.spread,
-                                                       k.spread_df, 1.0)) {}
-    double score(const PredictiveComponent& k, const VectorXd& x) const {
-      const Index p = k.mean.size();
-      double q = 0.0;
-      for (Index i = 0; i < p; ++i) {
-        double e = 0.0;
-        for (Index j = 0; j <= i; ++j) e += white(i, j) * (x[j] - k.mean[j]);
-        q += e * e;
-      }
-      if (std::isinf(k.spread_df)) return constant - 0.5 * q;
-      return constant - 0.5 * (k.spread_df + double(p)) * std::log1p(q / k.spread_df);
-    }
-  };
-
-  std::vector<PredictiveComponent> components_;
-  std::vector<Gate> gate_;
+  const Predictive& predictive_;
   std::map<double, std::shared_ptr<Tail>> tails_;  // by degrees of freedom
   std::vector<const Tail*> tail_;                  // of p(y | x, c) in units of its scale
   std::vector<VectorXd> row_scale_;
-  int clusters_;
 };
 
 }  // namespace cwm

@@ -131,19 +131,23 @@ struct Membership {
   VectorXd log_density;
 };
 
+// A pass over all rows for what its rule keeps.
+template <class Rule>
+void pass_over(const Data& data, const std::vector<Kernel>& kernels, Rule rule,
+               Executor& executor) {
+  Monitor unstoppable;
+  executor.run(
+      chunk_count(data.n(), kChunk),
+      [&](Index i) { local_pass(data, kernels, chunk_range(i, kChunk, data.n()), rule); },
+      unstoppable);
+}
+
 inline Membership sorted_membership(const Data& data, const std::vector<Kernel>& kernels,
                                     Executor& executor) {
   Membership sorted;
   sorted.responsibility.resize(data.n(), static_cast<Index>(kernels.size()));
   sorted.log_density.resize(data.n());
-  Monitor unstoppable;
-  executor.run(
-      chunk_count(data.n(), kChunk),
-      [&](Index i) {
-        local_pass(data, kernels, chunk_range(i, kChunk, data.n()),
-                   KeepSoftmax{sorted.responsibility, sorted.log_density});
-      },
-      unstoppable);
+  pass_over(data, kernels, KeepSoftmax{sorted.responsibility, sorted.log_density}, executor);
   return sorted;
 }
 
@@ -166,42 +170,38 @@ inline Membership membership(const Data& data, const std::vector<Kernel>& kernel
   return in_user_order(data, sorted_membership(data, kernels, executor));
 }
 
-// E(y | x) where no covariate is missing: the regressions mixed by p(k | x), in the user's units
-// and order of rows.
+// E(y | x), or given what is seen of x: the regressions mixed by p(k | x), in the user's units and
+// order of rows.
 inline MatrixXd fitted_values(const Data& data, const std::vector<Kernel>& kernels,
                               Executor& executor) {
+  MatrixXd sorted = MatrixXd::Zero(data.n(), data.m());
+  pass_over(data, kernels, MixRegressions{kernels, sorted}, executor);
+  sorted *= data.y_scale.asDiagonal();
+  if (data.source.empty()) return sorted;
   MatrixXd out(data.n(), data.m());
-  const auto k = static_cast<Index>(kernels.size());
-  const auto block = [&](Index first, Index size) {
-    Block gate(kBlock, k);
-    MatrixXd mean = MatrixXd::Zero(size, data.m());
-    for (Index j = 0; j < k; ++j) {
-      const Kernel& kernel = kernels[static_cast<std::size_t>(j)];
-      const MatrixXd d = data.x.middleRows(first, size).rowwise() - kernel.mean.transpose();
-      gate.col(j).head(size) =
-          kernel.constant_x -
-          0.5 * (d * kernel.white_x.transpose()).rowwise().squaredNorm().array();
-    }
-    double total[kBlock];
-    row_softmax(gate.data(), static_cast<std::size_t>(size), static_cast<std::size_t>(k), kBlock,
-                total);
-    for (Index j = 0; j < k; ++j) {
-      mean += gate.col(j).head(size).asDiagonal() *
-              (data.w.middleRows(first, size) * kernels[static_cast<std::size_t>(j)].coef);
-    }
-    mean *= data.y_scale.asDiagonal();
-    for (Index i = 0; i < size; ++i) out.row(data.row(first + i)) = mean.row(i);
-  };
-  Monitor unstoppable;
-  executor.run(
-      chunk_count(data.n(), kChunk),
-      [&](Index i) {
-        const Range rows = chunk_range(i, kChunk, data.n());
-        for (Index at = rows.begin; at < rows.end; at += kBlock) {
-          block(at, std::min<Index>(kBlock, rows.end - at));
-        }
-      },
-      unstoppable);
+  for (Index i = 0; i < data.n(); ++i) out.row(data.row(i)) = sorted.row(i);
+  return out;
+}
+
+// Components by decreasing size; those of one size as they come.
+inline std::vector<int> by_size(const MatrixXd& responsibility) {
+  const VectorXd size = responsibility.colwise().sum();
+  std::vector<int> order(static_cast<std::size_t>(size.size()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return size[a] > size[b]; });
+  return order;
+}
+
+// - sum r log r
+inline double entropy(const MatrixXd& responsibility) {
+  double logs[kBlock], out = 0.0;
+  const double* r = responsibility.data();
+  for (Index at = 0; at < responsibility.size(); at += kBlock) {
+    const Index size = std::min<Index>(kBlock, responsibility.size() - at);
+    for (Index i = 0; i < size; ++i) logs[i] = std::max(r[at + i], 1e-300);
+    vlog(logs, logs, static_cast<std::size_t>(size));
+    out -= dot(r + at, logs, static_cast<std::size_t>(size));
+  }
   return out;
 }
 

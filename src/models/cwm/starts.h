@@ -1,7 +1,9 @@
 // Starting partitions. Four kinds in turn, because clusters may show in x, in (x, y), in directions
 // of x that its spread hides, or in the slopes alone:
 //   k-means on standardised x; on (x, y); on x made spherical; several regressions fitted by turns
-// k-means is seeded as by Arthur & Vassilvitskii (2007) and fitted to a sample of large data.
+// k-means is seeded as by Arthur & Vassilvitskii (2007) and fitted to a sample of large data. Its
+// passes lead most seeds to the same few partitions, so only the first start of each kind has them:
+// later ones keep the centres that were drawn and find more maxima.
 #pragma once
 
 #include "models/cwm/local.h"
@@ -53,11 +55,11 @@ inline MatrixXd seed_centres(const MatrixXd& sample, int k, Rng& rng) {
   return centres;
 }
 
-inline Labels k_means(const MatrixXd& points, int k, Rng& rng) {
+inline Labels k_means(const MatrixXd& points, int k, int passes, Rng& rng) {
   const std::vector<Index> rows = sample_rows(points.rows(), rng);
   const MatrixXd sample = gather(points, rows);
   MatrixXd centres = seed_centres(sample, k, rng);
-  for (int pass = 0; pass < 10; ++pass) {
+  for (int pass = 0; pass < passes; ++pass) {
     const Labels labels = nearest(sample, centres);
     MatrixXd sum = MatrixXd::Zero(k, sample.cols());
     VectorXd count = VectorXd::Zero(k);
@@ -166,16 +168,17 @@ inline Labels starting_labels(const Data& data, int k, int s, std::uint64_t seed
   Rng rng(seed, 0, static_cast<std::uint64_t>(s), static_cast<std::uint64_t>(k), 1);
   if (k == 1) return Labels(static_cast<std::size_t>(data.n()), 0);
   const bool has_x = data.d() > 0, has_y = data.m() > 0;
+  const int passes = s < 4 ? 10 : 0;
   if (!has_x && !has_y) return Labels(static_cast<std::size_t>(data.n()), 0);
-  if (!has_x && data.r() == 0) return detail::k_means(data.y.cwiseAbs(), k, rng);
+  if (!has_x && data.r() == 0) return detail::k_means(data.y.cwiseAbs(), k, passes, rng);
   if (!has_x || (has_y && s % 4 == 3)) return detail::k_regressions(data, k, rng);
-  if (s % 4 == 2) return detail::k_means(detail::make_spherical(data.x), k, rng);
+  if (s % 4 == 2) return detail::k_means(detail::make_spherical(data.x), k, passes, rng);
   MatrixXd points = detail::standardise(data.x);
   if (has_y && s % 4 == 1) {
     points.conservativeResize(Eigen::NoChange, data.d() + data.m());
     points.rightCols(data.m()) = detail::standardise(data.y - data.w * data.pooled);
   }
-  return detail::k_means(points, k, rng);
+  return detail::k_means(points, k, passes, rng);
 }
 
 }  // namespace cwm

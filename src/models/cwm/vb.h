@@ -28,6 +28,7 @@ class Vb {
   const Prior& prior() const { return prior_; }
   Index items() const { return data_.n(); }
   Index chunk() const { return kChunk; }
+  double objective_scale() const { return data_.objective_scale(); }
 
   Stats update_local(State& state, Range range) const {
     return local_pass(data_, state.kernel, range, Softmax{});
