@@ -135,10 +135,15 @@ draws_table <- function(draws, level = 0.95) {
              conf.high = limits[2, ], row.names = NULL)
 }
 
+# posterior warns where it caps the effective sample size of few or antithetic draws: it is a bound.
 draws_diagnostics <- function(fit) {
   if (!requireNamespace("posterior", quietly = TRUE)) return(NULL)
-  as.data.frame(posterior::summarise_draws(posterior::as_draws_array(fit), "rhat", "ess_bulk",
-                                           "ess_tail"))
+  withCallingHandlers(
+    as.data.frame(posterior::summarise_draws(posterior::as_draws_array(fit), "rhat", "ess_bulk",
+                                             "ess_tail")),
+    warning = function(w) if (grepl("ESS has been capped", conditionMessage(w))) {
+      invokeRestart("muffleWarning")
+    })
 }
 
 # A Gibbs fit has converged when its chains agree: split R-hat below 1.05 for every variable.

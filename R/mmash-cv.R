@@ -11,8 +11,9 @@
 #'   without that sample's fold), `scores` (data frame `fold, condition, n, r2, rmse`), `folds`,
 #'   `converged`. `tidy()` gives the scores, `glance()` their means over conditions, those of each
 #'   condition from its predictions in all folds. `r2` is the squared correlation of prediction and
-#'   response, `NA` for fewer than three of them.
-#' @section Errors: fewer than two folds, more folds than samples, labels of another length.
+#'   response, 0 where that is negative, `NA` for fewer than three of them.
+#' @section Errors: fewer than two folds, more folds than samples, labels of another length, an
+#'   interrupt before all folds were fitted.
 #' @examples
 #' set.seed(1)
 #' d <- simulate_mmash(100, 20, conditions = 3, causal = 3)
@@ -27,12 +28,16 @@ mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
   folds <- resolve_folds(folds, nrow(y), seed, fun)
   run <- function(fold) cv_fold(x, y, folds == fold, arguments, seed)
   parts <- map_items(sort(unique(folds)), run, resolve_bpparam(BPPARAM, fun))
+  converged <- vapply(parts, `[[`, NA, "converged")
+  if (!all(converged)) {
+    warning(sprintf("%s: %s did not converge", fun, count_of(sum(!converged), "fold")), call. = FALSE)
+  }
   predictions <- y * NA
   for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction
   structure(list(predictions = predictions, folds = folds, y = y,
                  scores = do.call(rbind, Map(cv_scores, parts, sort(unique(folds)),
                                              MoreArgs = list(y = y))),
-                 converged = vapply(parts, `[[`, NA, "converged"), seed = seed),
+                 converged = converged, seed = seed),
             class = "mmash_cv")
 }
 
@@ -42,6 +47,9 @@ cv_fold <- function(x, y, out, arguments, seed) {
   training[out, ] <- NA
   all <- c(list(x, training), arguments, list(seed = seed, verbose = FALSE))
   fit <- suppressWarnings(do.call(mmash, all, quote = TRUE))
+  if (fit$convergence$status == "interrupted") {
+    abort("mmash_cv", "interrupted before all folds were fitted")
+  }
   predicted <- predict(fit, x, covariates = arguments$covariates)
   list(at = which(out), prediction = predicted[out, , drop = FALSE],
        converged = fit$convergence$converged)
@@ -57,10 +65,13 @@ cv_scores <- function(part, fold, y) {
   do.call(rbind, lapply(seq_len(ncol(y)), one))
 }
 
+# Means of the other folds are low where a fold is high: predictions that run against the responses
+# explain nothing.
 cv_score <- function(p, truth) {
   few <- length(p) < 3
   flat <- few || stats::sd(p) == 0 || stats::sd(truth) == 0
-  data.frame(n = length(p), r2 = if (few) NA_real_ else if (flat) 0 else stats::cor(p, truth)^2,
+  r2 <- if (few) NA_real_ else if (flat) 0 else max(stats::cor(p, truth), 0)^2
+  data.frame(n = length(p), r2 = r2,
              rmse = if (length(p) > 0) sqrt(mean((p - truth)^2)) else NA_real_)
 }
 

@@ -22,8 +22,10 @@ gibbs_auto_rank <- function(inputs) {
   chosen <- mmash_auto_rank(utils::modifyList(inputs, list(method = "vb", control = control)))
   inputs$residual$rank <- chosen$rank
   search <- clock()
-  inputs$control$time_limit <- max(limit - search, 0)
+  interrupted <- chosen$convergence$status == "interrupted"
+  inputs$control$time_limit <- if (interrupted) 0 else max(limit - search, 0)
   out <- mmash_gibbs_run(inputs)
+  if (interrupted) out$convergence[c("status", "reason")] <- chosen$convergence[c("status", "reason")]
   out$control$time_limit <- limit
   out$candidates <- chosen$candidates
   after_seconds(out, search)

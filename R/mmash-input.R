@@ -43,7 +43,10 @@ mmash_source.matrix <- function(x, fun, settings = list()) {
     abort_x(fun, settings, "whole numbers from -127 to 127 for storage = \"int8\"", "other values",
               "storage = \"double\"")
   }
-  if (!bytes) storage.mode(x) <- "double"
+  if (!bytes) {
+    storage.mode(x) <- "double"
+    check_squares(x, fun, settings$arg %||% "x")
+  }
   mmash_new_source(if (bytes) "int8" else "dense", x, dim(x), dimnames(x), missing)
 }
 
@@ -177,7 +180,17 @@ mmash_response_matrix <- function(y, fun, arg = "y") {
   }
   if (is.null(colnames(y))) colnames(y) <- paste0("condition", seq_len(ncol(y)))
   storage.mode(y) <- "double"
+  check_squares(y, fun, arg)
   y
+}
+
+# Sums of squares must be numbers that are neither infinite nor lost.
+check_squares <- function(x, fun, arg) {
+  size <- suppressWarnings(max(abs(range(x, na.rm = TRUE)))) # of nothing: Inf
+  if (is.finite(size) && size > 0 && (size > 1e140 || size < 1e-140)) {
+    abort_arg(fun, arg, "between 1e-140 and 1e140 in size", sprintf("%.3g", size),
+              sprintf("%s / %.1g", arg, size))
+  }
 }
 
 se_assay_any <- function(se, fun) {

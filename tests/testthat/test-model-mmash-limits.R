@@ -161,6 +161,20 @@ test_that("folds without data have no score, and scores are pooled", {
   expect_true(is.finite(glance(loo)$r2) && all(is.na(tidy(loo)$r2)))
 })
 
+test_that("folds of noise explain nothing", {
+  set.seed(1)
+  x <- matrix(rbinom(600, 2, .3), 60)
+  y <- matrix(rnorm(120), 60)
+  expect_equal(glance(mmash_cv(x, y, folds = 60, seed = 1))$r2, 0)
+})
+
+test_that("responses whose squares are no numbers are refused by their size", {
+  d <- mixed_data(6, n = 30, p = 5)
+  expect_error(mmash(d$x, d$y * 1e200), "'y' must be between 1e-140 and 1e140 in size")
+  expect_error(mmash(d$x, d$y * 1e-200), "'y' must be between 1e-140 and 1e140 in size")
+  expect_error(mmash(d$x * 1e200, d$y), "'x' must be between 1e-140 and 1e140 in size")
+})
+
 test_that("folds run on workers that do not know the data", {
   skip_unless_extended()
   skip_if_not_installed("BiocParallel")
