@@ -17,9 +17,9 @@
 #'   Default 10.
 #' @param short_iterations Sweeps given to each starting point. Default 10. Of twenty starting
 #'   points or more the best fifth gets three times as many before one is chosen.
-#' @param accelerate Extrapolate along the path of the sweeps (SQUAREM), or take the longer steps that
-#'   the model knows, falling back to the plain sweep where that would lower the objective. Default
-#'   `TRUE`.
+#' @param accelerate Extrapolate along the path of the sweeps (SQUAREM), or take the longer steps
+#'   that the model knows, falling back to the plain sweep where that would lower the objective.
+#'   Default `TRUE`.
 #' @param start Where to start: an earlier fit of the same model, a vector of cluster labels, or a
 #'   list of starting values as the model's help page says; or `readRDS()` of a `checkpoint`.
 #'   `NULL`: the model's own starts.

@@ -30,7 +30,7 @@ mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
   parts <- map_items(sort(unique(folds)), run, resolve_bpparam(BPPARAM, fun))
   converged <- vapply(parts, `[[`, NA, "converged")
   if (!all(converged)) {
-    warning(sprintf("%s: %s did not converge", fun, count_of(sum(!converged), "fold")), call. = FALSE)
+    warning(fun, ": ", count_of(sum(!converged), "fold"), " did not converge", call. = FALSE)
   }
   predictions <- y * NA
   for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction

@@ -22,10 +22,11 @@ gibbs_auto_rank <- function(inputs) {
   chosen <- mmash_auto_rank(utils::modifyList(inputs, list(method = "vb", control = control)))
   inputs$residual$rank <- chosen$rank
   search <- clock()
-  interrupted <- chosen$convergence$status == "interrupted"
+  ended <- chosen$convergence[c("status", "reason")]
+  interrupted <- ended$status == "interrupted"
   inputs$control$time_limit <- if (interrupted) 0 else max(limit - search, 0)
   out <- mmash_gibbs_run(inputs)
-  if (interrupted) out$convergence[c("status", "reason")] <- chosen$convergence[c("status", "reason")]
+  if (interrupted) out$convergence[names(ended)] <- ended
   out$control$time_limit <- limit
   out$candidates <- chosen$candidates
   after_seconds(out, search)

@@ -36,8 +36,10 @@
 #' the units of the responses do not matter. Of the sweeps' slow part, the weights, many steps of EM
 #' are taken at once on the Bayes factors of the last sweep, and kept if the next sweep finds the
 #' bound higher. These steps, and extrapolations that are kept short, do not amplify rounding:
-#' individual data, their sufficient statistics and permuted samples give the same answer. A fit that
-#' was stopped reports the weights and the residual covariance that its last sweep used. **A residual variance** is at least 1e-8 of the variance of the responses, in every
+#' individual data, their sufficient statistics and permuted samples give the same answer. A fit
+#' that was stopped reports the weights and the residual covariance that its last sweep used.
+#'
+#' **A residual variance** is at least 1e-8 of the variance of the responses, in every
 #' direction: responses without noise, and conditions that are nearly combinations of others, would
 #' else let the likelihood grow without bound.
 #'

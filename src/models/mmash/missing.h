@@ -56,8 +56,8 @@ MatrixXd kronecker_sum(const Precisions& precision, Index f, Index cols, Block b
 
 // L_p and T_p of one effect.
 struct Profile {
-  MatrixXd precision;  // J x J
-  MatrixXd shift;      // f J x J; its rows a f, ..., a f + f - 1 belong to condition a
+  MatrixXd precision;           // J x J
+  MatrixXd shift;               // f J x J; its rows a f, ..., a f + f - 1 belong to condition a
   Eigen::LLT<MatrixXd> factor;  // of L_p
   // The largest log Bayes factor that any prior could have against the null: phi'L^-1 phi / 2.
   double most(const VectorXd& phi) const {
