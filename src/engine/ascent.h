@@ -11,8 +11,9 @@
 //              unconstrained parameters for the extrapolation; none (size 0) means no acceleration
 //   Archive save(const State&) const, State load(const Archive&) const
 // optionally
-//   VectorXd newton_direction(const State&, const Stats&) const   a step in parameters() from the
-//              point just evaluated; tried before the extrapolation, kept if the objective rises
+//   VectorXd own_step(const State&, const Stats&) const   a longer step in parameters() from the
+//              point just evaluated, such as Newton's; tried before the extrapolation, kept if the
+//              objective rises
 //   double longest_step() const   the most by which an extrapolation may go beyond a plain sweep
 // and for the Gibbs engine what gibbs.h asks. update_local may write to the items of its range in
 // State and to nothing else. A model whose local update depends on what the last one left in State
@@ -49,11 +50,11 @@ constexpr double kFallTolerance = 1e-9;
 // that differ by no more than this are as high as each other, so that rounding decides nothing.
 constexpr double kTie = 1e-13;
 
-// A Newton step that lowers the objective is tried again at a quarter of its length, this often.
-constexpr int kNewtonTrials = 3;
+// A step of the model's own that lowers the objective is tried again at a quarter of its length, this often.
+constexpr int kStepTrials = 3;
 // When all of them did, the next ones begin this much shorter, down to the shortest, which is
 // followed by the whole step; one that rises takes it back. A curved valley needs short steps.
-constexpr double kNewtonReach = 1.0 / 16.0;
+constexpr double kStepReach = 1.0 / 16.0;
 constexpr double kShortestReach = 1.0 / 256.0;
 
 // Where a climb stands beside its State: sweeps behind it, and the engine's own memory. Empty for
@@ -70,11 +71,11 @@ struct has_stats_archive<Model, std::void_t<decltype(std::declval<const Model&>(
                                     std::declval<const Archive&>()))>> : std::true_type {};
 
 template <class Model, class = void>
-struct has_newton : std::false_type {};
+struct has_own_step : std::false_type {};
 template <class Model>
-struct has_newton<Model, std::void_t<decltype(std::declval<const Model&>().newton_direction(
-                             std::declval<const typename Model::State&>(),
-                             std::declval<const typename Model::Stats&>()))>> : std::true_type {};
+struct has_own_step<Model, std::void_t<decltype(std::declval<const Model&>().own_step(
+                               std::declval<const typename Model::State&>(),
+                               std::declval<const typename Model::Stats&>()))>> : std::true_type {};
 
 template <class Model, class = void>
 struct has_rounding : std::false_type {};
@@ -174,7 +175,7 @@ class Ascent {
     if constexpr (has_stats_archive<Model>::value) stats_ = model_.get_stats(archive);
   }
 
-  // A cycle: two plain sweeps and, with acceleration, a Newton step where the model has one and
+  // A cycle: two plain sweeps and, with acceleration, a step of the model's own where it has one and
   // else an extrapolation through the sweeps (SQUAREM scheme S3 of Varadhan & Roland 2008, Scand. J.
   // Stat. 35:335). Either is kept only if the objective rises.
   void step() {
@@ -185,11 +186,11 @@ class Ascent {
       sweep(before);
     } else if (!options_.accelerate || theta0_.size() == 0) {
       position_ = 0;
-    } else if (has_newton<Model>::value && position_ < 2 + kNewtonTrials) {
-      position_ = newton(reach_ * std::pow(0.25, position_ - 2)) ? 0 : position_ + 1;
+    } else if (has_own_step<Model>::value && position_ < 2 + kStepTrials) {
+      position_ = own_step(reach_ * std::pow(0.25, position_ - 2)) ? 0 : position_ + 1;
     } else {
       position_ = 0;
-      reach_ = reach_ > kShortestReach ? reach_ * kNewtonReach : 1.0;
+      reach_ = reach_ > kShortestReach ? reach_ * kStepReach : 1.0;
       extrapolate();
     }
   }
@@ -203,12 +204,12 @@ class Ascent {
     judge(value_ - old_value, before);
   }
 
-  // A Newton step of the given length; true when it was taken.
-  bool newton(double length) {
-    if constexpr (has_newton<Model>::value) {
+  // The model's own step of the given length; true when it was taken.
+  bool own_step(double length) {
+    if constexpr (has_own_step<Model>::value) {
       const VectorXd theta = model_.parameters(state_);
-      if (!try_point(theta + length * model_.newton_direction(state_, stats_))) return false;
-      reach_ = std::min(length / kNewtonReach, 1.0);
+      if (!try_point(theta + length * model_.own_step(state_, stats_))) return false;
+      reach_ = std::min(length / kStepReach, 1.0);
       return true;
     }
     return false;
@@ -312,10 +313,10 @@ class Ascent {
   Monitor& monitor_;
   Trace trace_;
   Stats stats_;
-  VectorXd theta0_;     // parameters before the first and
-  VectorXd theta1_;     // before the second sweep of the cycle
-  int position_ = 0;    // what comes next: 0, 1 a plain sweep; 2 Newton; 3 extrapolation
-  double reach_ = 1.0;  // length of the next Newton step, 1 is its own
+  VectorXd theta0_;   // parameters before the first and
+  VectorXd theta1_;   // before the second sweep of the cycle
+  int position_ = 0;  // what comes next: 0, 1 a plain sweep; 2 the own step; then the extrapolation
+  double reach_ = 1.0;  // length of the next own step, 1 is all of it
   double value_ = 0.0;
   int iteration_ = 0;
   int last_ = 0;

@@ -148,7 +148,7 @@ class Mmash {
     return moved / 1000.0;
   }
   // Weights ahead of the sweeps (models/mmash/weights.h).
-  VectorXd newton_direction(const State& s, const Stats& stats) const;
+  VectorXd own_step(const State& s, const Stats& stats) const;
   // What starting points are compared by (models/mmash/evidence.h).
   double merit(const State& s, const Stats&, double objective) const;
 

@@ -442,7 +442,7 @@ struct SlowHill {
   double objective(const State&, const Stats& stats) const { return stats.height; }
   VectorXd parameters(const State& state) const { return VectorXd::Constant(1, state.at); }
   void set_parameters(State& state, const VectorXd& theta) const { state.at = theta[0]; }
-  VectorXd newton_direction(const State& state, const Stats&) const {
+  VectorXd own_step(const State& state, const Stats&) const {
     return VectorXd::Constant(1, -overshoot * state.at);
   }
   double longest_step() const { return 1.0; }

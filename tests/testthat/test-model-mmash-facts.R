@@ -379,3 +379,33 @@ test_that("simulations reach the published accuracy", {
     expect_gt(stats::median(r2), table$published[i] - error)
   }
 })
+
+test_that("matrices that weigh next to nothing are heard by the variants that need them", {
+  d <- mixed_data(5, n = 80, p = 6)
+  d$y[sample(length(d$y), 30)] <- NA
+  weights <- c(.98, rep(c(.02 / 3, 1e-40, 1e-12), each = 3))
+  prior <- quick_prior(weights = weights)
+  sigma <- diag(3)
+  big <- d$y + 4 * cbind(d$x[, 2], -d$x[, 2], d$x[, 2]) # no effect of "same" or "first" alone
+  for (y in list(d$y, big)) {
+    fit <- quiet_mmash(d$x, y, prior, residual = sigma, update = "none", control = plain(1))
+    oracle <- oracle_mmash_sweep_missing(d$x, y, matrix(0, 6, 3), oracle_prior(prior, weights), sigma)
+    expect_equal(unname(coef(fit)[-1, ]), unname(oracle$mean), tolerance = 1e-10)
+  }
+  expect_gt(max(abs(coef(fit)["variant2", ])), 2)
+})
+
+test_that("weights that run ahead end no lower than those of the sweeps, and sooner", {
+  d <- simulate_mmash(150, 60, conditions = 3, causal = 6, pve = .4)
+  prior <- mash_prior(d$y, X = d$x)
+  fit <- function(ahead) {
+    quiet_mmash(d$x, d$y, prior, seed = 1,
+                control = vb_control(accelerate = ahead, restarts = 1, max_iterations = 20000))
+  }
+  plain <- fit(FALSE)
+  ahead <- fit(TRUE)
+  bound <- function(fit) utils::tail(objective(fit)$value, 1)
+  expect_true(plain$convergence$converged && ahead$convergence$converged)
+  expect_gt(bound(ahead), bound(plain) - 1e-4)
+  expect_lt(ahead$convergence$iterations, plain$convergence$iterations / 4)
+})

@@ -90,8 +90,8 @@ show("N 670, P 500, J 49", compare(part, FALSE, 55, 1))
 show("N 670, P 5000, J 49", rbind(compare(large, FALSE, 65, 0), compare(large, TRUE, 65, 0)))
 
 # Samples without some conditions: each variant then has a precision of its own, and those prior
-# matrices that can matter to it are decomposed anew in every sweep. At the prior's first weights all
-# of them matter; in a whole fit few do.
+# matrices that can matter to it are decomposed anew in every sweep. At the prior's first weights
+# all of them matter; in a whole fit few do.
 gaps <- function(share) {
   d <- case(600, 500, 10)
   sigma <- stats::cov(d$y)

@@ -52,7 +52,7 @@ inline MatrixXd Mmash::bayes_factors(const State& s, const std::vector<Index>& c
   return out.leftCols(filled);
 }
 
-inline VectorXd Mmash::newton_direction(const State& s, const Stats& stats) const {
+inline VectorXd Mmash::own_step(const State& s, const Stats& stats) const {
   std::vector<Index> active;
   for (Index t = 0; t < s.log_weights.size(); ++t) {
     const bool null = prior_.null && t == 0;

@@ -95,6 +95,10 @@ class NbmixEm {
     state.tables.place(gene_, m.component);
   }
 
+  VectorXd own_step(const State& state, const Stats& stats) const {
+    return newton_direction(state, stats);
+  }
+
   // Newton's direction on the observed likelihood, in the order of parameters(). Directions in
   // which the likelihood is not concave are climbed by their slope.
   VectorXd newton_direction(const State& state, const Stats& stats) const {
