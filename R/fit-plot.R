@@ -39,7 +39,17 @@ plot_objective <- function(fit) {
     ggplot2::geom_line(colour = palette_of(1)) +
     ggplot2::geom_point(size = 1, colour = palette_of(1)) +
     ggplot2::labs(x = "sweep", y = label, title = paste(model_title(fit$model), "- trace")) +
+    ggplot2::scale_y_continuous(labels = distinct_labels) +
     theme_mixology()
+}
+
+# As few digits as keep the numbers apart: an objective may be large and change little.
+distinct_labels <- function(x) {
+  for (digits in 4:15) {
+    label <- ifelse(is.na(x), NA, sprintf(paste0("%.", digits, "g"), x))
+    if (!anyDuplicated(label[!is.na(x)])) break
+  }
+  label
 }
 
 plot_chains <- function(fit, most = 12) {

@@ -17,8 +17,7 @@
 #' @param missing_x As in [mmash()]. Default: as in the fit.
 #' @param data The responses of the fit.
 #' @param nsim,seed As for [stats::simulate()].
-#' @param type `"response"` for `predict()`. For plots, what to plot: `"trace"`, `"effects"`
-#'   (probability that a variant has an effect, and its smallest lfsr), `"weights"`.
+#' @param type `"response"`.
 #' @param ... Further arguments for methods.
 #' @return `lfsr()`: P x J. `pip()`: P numbers. `predict()`, `fitted()`: samples x conditions.
 #' @section Calibration: among correlated variants `method = "vb"` is too sure of which of them has
@@ -402,44 +401,4 @@ component_covariances <- function(prior) {
   parts <- unlist(lapply(prior$matrices, function(u) lapply(prior$grid, function(g) g^2 * u)),
                   recursive = FALSE)
   c(if (prior$null) list(NULL), unname(parts))
-}
-
-#' @rdname lfsr
-#' @export
-autoplot.mmash <- function(object, type = "trace", ...) {
-  no_more("autoplot", ...)
-  type <- check_choice(type, c("trace", "effects", "weights"), "autoplot", "type")
-  switch(type, trace = autoplot.mixology_fit(object), effects = plot_effects(object),
-         weights = plot_weights(object))
-}
-
-plot_effects <- function(fit) {
-  score <- if (fit$prior$null) pip(fit) else 1 - apply(lfsr(fit), 1, min)
-  shown <- data.frame(position = seq_along(score), score = score,
-                      sign = apply(lfsr(fit), 1, min) < 0.05)
-  ggplot2::ggplot(shown, ggplot2::aes(.data$position, .data$score, colour = .data$sign)) +
-    ggplot2::geom_point() +
-    ggplot2::scale_colour_manual(values = palette_of(2)) +
-    ggplot2::labs(x = "variant", y = "probability of an effect",
-                  colour = "lfsr < 0.05 somewhere") +
-    theme_mixology()
-}
-
-plot_weights <- function(fit) {
-  table <- weight_table(fit)
-  ggplot2::ggplot(table, ggplot2::aes(.data$scale, .data$matrix, fill = .data$weight)) +
-    ggplot2::geom_tile() +
-    ggplot2::scale_fill_gradient(low = "white", high = palette_of(1)) +
-    ggplot2::scale_x_discrete(guide = ggplot2::guide_axis(check.overlap = TRUE)) +
-    ggplot2::labs(x = "prior standard deviation", y = NULL) +
-    theme_mixology()
-}
-
-weight_table <- function(fit) {
-  weights <- fit$estimate$weights
-  if (fit$prior$null) weights <- weights[-1]
-  scale <- format_scale(fit$prior$grid)
-  data.frame(matrix = rep(names(fit$prior$matrices), each = length(scale)),
-             scale = factor(rep(scale, length(fit$prior$matrices)), scale),
-             weight = unname(weights))
 }

@@ -96,18 +96,9 @@ new_mash_prior <- function(matrices, grid, null, weights, standardize = FALSE, c
 
 # Names of the components, in their order.
 prior_components <- function(prior) {
-  labels <- outer(format_scale(prior$grid), names(prior$matrices),
+  labels <- outer(distinct_labels(prior$grid), names(prior$matrices),
                   function(scale, matrix) paste0(matrix, "_", scale))
   c(if (prior$null) "null", as.vector(labels))
-}
-
-# The fewest digits, from four, that keep the scales apart.
-format_scale <- function(grid) {
-  for (digits in 4:15) {
-    label <- sprintf(paste0("%.", digits, "g"), grid)
-    if (!anyDuplicated(label)) break
-  }
-  label
 }
 
 check_prior_weights <- function(weights, prior, fun) {

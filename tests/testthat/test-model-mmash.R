@@ -36,3 +36,22 @@ test_that("responses with gaps are integrated out as the oracle does", {
   expect_equal(unname(lfsr(fit)), oracle_mmash_summary(oracle$state)$lfsr, tolerance = 1e-9)
   expect_equal(unname(vcov(fit, variant = 2)), oracle$state$cov[, , 2], tolerance = 1e-9)
 })
+
+test_that("every kind of plot can be drawn, with and without a null and credible sets", {
+  d <- mixed_data(4, n = 60, p = 8)
+  fits <- list(quiet_mmash(d$x, d$y, quick_prior(), seed = 1),
+               quiet_mmash(d$x, d$y, quick_prior(null = FALSE), seed = 1),
+               quiet_mmash(d$x, d$y, quick_prior(), method = "em", seed = 1))
+  for (fit in fits) {
+    types <- c(if (fit$prior$null) "variants", "effects", "weights", "trace")
+    for (type in types) expect_gt(length(ggplot2::ggplot_build(autoplot(fit, type = type))$data), 0)
+  }
+  expect_error(autoplot(fits[[2]], type = "variants"), "must be one of")
+  shown <- ggplot2::ggplot_build(autoplot(fits[[1]], type = "effects", most = 2))
+  expect_equal(nrow(shown$layout$layout), 2)
+})
+
+test_that("labels of an axis keep numbers apart that differ little", {
+  expect_identical(distinct_labels(c(-1398.2091, -1398.2092, NA)), c("-1398.2091", "-1398.2092", NA))
+  expect_identical(distinct_labels(c(.1, .2)), c("0.1", "0.2"))
+})

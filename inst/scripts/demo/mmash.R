@@ -23,9 +23,11 @@ demo_mmash <- function(report) {
                "Local false sign rate, for the variant of each set that has the effect in the fit.")
   mmash_demo_susie(report, data, sets)
   mmash_demo_bed(report, data, fit)
-  report_figure(report, autoplot(fit, type = "effects") +
-                  geom_vline(xintercept = data$causal, linetype = 3), "mmash-effects",
+  report_figure(report, autoplot(fit, type = "variants") +
+                  geom_vline(xintercept = data$causal, linetype = 3), "mmash-variants",
                 "Probability of an effect; dotted lines are the causal variants.")
+  report_figure(report, autoplot(fit, type = "effects", most = 6), "mmash-effects",
+                "Effects of the variants with the smallest lfsr.")
   report_figure(report, autoplot(fit, type = "weights"), "mmash-weights",
                 "Weights learned: which patterns of sharing, at which size.", height = 5)
 }
