@@ -129,8 +129,8 @@ nbmix_many_parameters <- function(fit) {
 #'   (count minus fitted value), `"pearson"`, or randomised quantile residuals (standard normal when
 #'   the model is right); for many genes a matrix genes x cells. `simulate()`: a data frame with
 #'   a column for each data set, or for many genes a list of genes x cells matrices. `fitted()`: the
-#'   expected count of each cell given its responsibilities; for many genes the mean over components,
-#'   genes x cells.
+#'   expected count of each cell given its responsibilities; for many genes the mean over
+#'   components, genes x cells.
 #' @references Dunn and Smyth (1996) Randomized quantile residuals. Journal of Computational and
 #'   Graphical Statistics 5:236.
 #' @examples
