@@ -16,7 +16,7 @@
 #' @param ... Further arguments for methods.
 #' @return `objective()`: a data frame `iter, value, seconds`, the log likelihood or bound after
 #'   each sweep (for a fit of many genes preceded by `gene`).
-#'   `clusters()`: integer labels, 1 the largest cluster, named as the data.
+#'   `clusters()`: integer labels, 1 the cluster of largest weight, named as the data.
 #'   `responsibilities()`: the matrix of membership probabilities, items x clusters; rows sum to 1.
 #' @examples
 #' fit <- nbmix(c(0, 1, 2, 1, 0, 30, 28, 41, 35, 2), k = 2, seed = 1)
@@ -81,7 +81,10 @@ responsibilities.mixology_fit <- function(x, ...) {
 logLik.mixology_fit <- function(object, ...) {
   no_more("logLik", ...)
   if (is.null(object$log_lik) || all(is.na(object$log_lik))) {
-    abort("logLik", sprintf("a %s fit by %s has no log likelihood", object$model,
+    if (holds_units(object) && object$method == "em") {
+      abort("logLik", "no gene of the fit was fitted; see glance(fit)")
+    }
+    abort("logLik", sprintf("a fit of %s() by %s has no log likelihood", object$model,
                             engine_label(object$method)), "; try objective(fit)")
   }
   structure(sum(object$log_lik, na.rm = TRUE), df = sum(object$df, na.rm = TRUE),
@@ -174,10 +177,20 @@ update.mixology_fit <- function(object, ..., evaluate = TRUE) {
   }
   call <- NextMethod(evaluate = FALSE)
   if (!evaluate) return(call)
+  check_names_found(call[setdiff(names(call), c("", ...names()))], parent.frame())
   out <- eval(narrowed_call(call, object, parent.frame()), parent.frame())
   if (!inherits(out, "mixology_fit")) return(out)
   if (!is.null(out$call)) out$call$control <- call$control
   same_units(out, object)
+}
+
+# The names in a call may have been those of a function that has returned.
+check_names_found <- function(call, env) {
+  lost <- Filter(function(a) is.symbol(a) && !exists(as.character(a), env), as.list(call))
+  if (length(lost) == 0) return(invisible())
+  arg <- names(lost)[1]
+  abort_arg("update", arg, "given: the call of the fit does not find its value any more",
+            sprintf("the name '%s'", as.character(lost[[1]])), sprintf("update(fit, %s = )", arg))
 }
 
 # The call with the names of the fit's genes in its settings, where these are not all.

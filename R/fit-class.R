@@ -12,7 +12,7 @@
 # Fields a fit must have; the others are NULL where they do not apply.
 #   estimate         named list of point estimates
 #   posterior        parameters of q, or list(draws = iterations x chains x variables)
-#   clusters, responsibilities   labels (1 = largest) and the n x K matrix
+#   clusters, responsibilities   labels (1 = of the largest weight) and the n x K matrix
 #   log_lik, icl, bound          numbers, NA where they do not exist
 #   objective        data frame iter, value, seconds
 #   convergence      list: converged, status, reason, iterations
@@ -94,8 +94,9 @@ convergence_sentence <- function(fit) {
   if (isTRUE(info$converged)) {
     return(sprintf("converged after %s (%s)", count_of(info$iterations, "iteration"), info$reason))
   }
-  sprintf("did not converge (%s: %s); %s", info$status, info$reason,
-          convergence_advice(info$status))
+  what <- if (info$status == "not_fitted") "nothing was fitted (" else
+    sprintf("did not converge (%s: ", info$status)
+  paste0(what, info$reason, "); ", convergence_advice(info$status))
 }
 
 convergence_advice <- function(status) {
@@ -106,7 +107,7 @@ convergence_advice <- function(status) {
     time_limit = "the fit so far is kept; go on with resume(fit, iterations)",
     objective_fell = "this is a numerical fault: do not use the fit; please report it",
     not_finite = "look for extreme values in the data, or try other starting values",
-    units = "see the column 'status' of glance(fit)",
+    units = , not_fitted = "see the column 'status' of glance(fit)",
     invalid = "correct the counts of that gene and fit it again",
     not_converged = "try resume(fit, 1000) or a larger 'max_iterations'",
     stopped = "go on with resume(fit, iterations)",

@@ -2,8 +2,9 @@
 
 #' Plot a fit
 #'
-#' `autoplot()` gives a ggplot; `plot()` draws it and returns it invisibly. Every fit has
-#' `type = "trace"`: the log likelihood or bound after each sweep, or the draws of each chain.
+#' `autoplot()` gives a ggplot; `plot()` draws it and returns it invisibly. Every fit but one of
+#' many genes, which keeps no sweeps, has `type = "trace"`: the log likelihood or bound after each
+#' sweep, or the draws of each chain. The draws of a gene out of many are those of `fit[["gene"]]`.
 #' The other types are listed in the help page of the model.
 #'
 #' @param object,x A fit.

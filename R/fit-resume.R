@@ -36,15 +36,35 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
   iterations <- check_count(iterations, "resume", "iterations")
   call <- resume_call(fit, iterations, data, list(...), parent.frame())
   out <- eval(call, parent.frame())
-  if (!identical(out$data_info$hash, fit$data_info$hash)) {
-    abort("resume", "the data are not those of the fit; try resume(fit, iterations, data = )")
-  }
+  check_same_data(out$data_info$hash, fit)
   out$call <- fit$call
   if (fit$method != "gibbs") out$control$max_iterations <- sweeps_in_all(fit, iterations)
   if (NROW(fit$candidates) > NROW(out$candidates)) {
     out$candidates <- resumed_candidates(fit$candidates, out)
   }
   same_units(out, fit)
+}
+
+check_same_data <- function(hash, fit) {
+  if (is.null(hash) || identical(hash, fit$data_info$hash)) return(invisible())
+  abort("resume", "the data are not those of the fit; try resume(fit, iterations, data = )")
+}
+
+# The hash that a fit of these data will have, so that other data are refused before anything runs.
+# NULL where it shows in the new fit alone. `data` is the first data argument, the others are in
+# `call`.
+hash_to_be <- function(fit, data, call, env) UseMethod("hash_to_be")
+
+#' @export
+hash_to_be.default <- function(fit, data, call, env) if (!is.null(data)) data_hash(data)
+
+# Of individual samples the responses are hashed too; a file is hashed when it is read.
+#' @export
+hash_to_be.mmash <- function(fit, data, call, env) {
+  if (is.null(fit$data_info$response)) return(NextMethod())
+  y <- tryCatch(eval(call$y, env), error = function(e) NULL)
+  if (is.null(y) || is.character(data)) return(NULL)
+  data_hash(list(data, mmash_response_matrix(y, "resume")))
 }
 
 # The table of the choice that the fit came out of, with what is known of it by now.
@@ -77,7 +97,9 @@ resume_call <- function(fit, iterations, data, dots, env) {
   call$seed <- fit$control$seed
   call$method <- fit$method
   at <- data_argument(fit)
-  call[[at]] <- data %||% found_data(call[[at]], "resume", "resume(fit, iterations, data = x)", env)
+  data <- data %||% found_data(call[[at]], "resume", "resume(fit, iterations, data = x)", env)
+  check_same_data(hash_to_be(fit, data, call, env), fit)
+  call[[at]] <- data
   call[[1]] <- the_models[[fit$model]]$fit
   as.call(call)
 }

@@ -2,9 +2,10 @@
 # gene and without zeros. Only the input-*.R files know dgCMatrix, DelayedArray and
 # SummarizedExperiment.
 #
-# A source is a list: genes, cells (numbers), gene_names, cell_names (or NULL), read(first, last)
-# -> list(p, i, x) of the genes first..last, totals() -> column sums, block (genes per block),
-# on_disk (may a worker read it for itself?).
+# A source is a list: genes, cells (numbers), gene_names, cell_names (or NULL), ambiguous (those of
+# gene_names that the data do not have for one gene alone), read(first, last) -> list(p, i, x) of
+# the genes first..last, totals() -> column sums, block (genes per block), on_disk (may a worker
+# read it for itself?).
 
 count_source <- function(x, fun, arg = "x") UseMethod("count_source")
 
@@ -87,16 +88,20 @@ new_source <- function(x, fun, arg, read, totals, block = nrow(x), on_disk = FAL
     warning(fun, ": the rows of '", arg, "' are genes, so that it has ", nrow(x), " genes in one ",
             "cell; if it is one gene, try ", arg, "[, 1]", call. = FALSE)
   }
-  list(genes = nrow(x), cells = ncol(x), gene_names = distinct_names(rownames(x)),
-       cell_names = colnames(x), read = read, totals = totals,
+  names <- distinct_names(rownames(x))
+  list(genes = nrow(x), cells = ncol(x), gene_names = names, cell_names = colnames(x),
+       ambiguous = names[is_ambiguous(rownames(x))], read = read, totals = totals,
        block = as.integer(min(nrow(x), max(1, block))), vector = FALSE, on_disk = on_disk)
 }
 
 # Genes are found again by name: the second "A" is "A.1", a gene without a name is "gene".
 distinct_names <- function(names) {
-  if (is.null(names) || (!anyDuplicated(names) && all(nzchar(names), na.rm = TRUE) &&
-                           !anyNA(names))) return(names)
+  if (!any(is_ambiguous(names))) return(names)
   make.unique(ifelse(is.na(names) | names == "", "gene", names))
+}
+
+is_ambiguous <- function(names) {
+  is.na(names) | names == "" | duplicated(names) | duplicated(names, fromLast = TRUE)
 }
 
 # First and last gene of each block; workers get some four blocks each, so that none waits long, and
@@ -162,7 +167,8 @@ resolve_size_factors <- function(size_factors, source, fun, default = NULL, cell
   s
 }
 
-# Column sums over the genes that hold counts and nothing else.
+# Column sums over the genes that hold counts and nothing else: for data of which those over all
+# genes are not finite.
 valid_totals <- function(source) {
   blocks <- source_blocks(source)
   total <- numeric(source$cells)

@@ -41,7 +41,8 @@ se_size_factors <- function(se) {
 #'
 #' @param se The SummarizedExperiment or SingleCellExperiment that was fitted, or one with some of
 #'   its genes and cells in any order: results are matched by name. Without names it must be as
-#'   large as the one that was fitted, and results go by position.
+#'   large as the one that was fitted, and results go by position. Where several genes have one
+#'   name, or none, it must have the names of the one that was fitted in the same order.
 #' @param fit The fit.
 #' @return `se` with the results per gene in `rowData`, per cell in `colData`, embeddings in
 #'   `reducedDims` (of a SingleCellExperiment; else in `metadata`) and the fit itself in
@@ -71,18 +72,26 @@ result_columns <- function(fit) UseMethod("result_columns")
 
 bind_results <- function(data, results, fit, what) {
   if (is.null(results)) return(data)
-  results <- results[result_rows(results, data, what), , drop = FALSE]
+  at <- result_rows(results, data, what, if (what == "genes") fit$data_info$ambiguous)
+  results <- results[at, , drop = FALSE]
   for (name in names(results)) data[[paste0(fit$model, "_", name)]] <- results[[name]]
   data
 }
 
-# Where the rows of an experiment are among the results: by name where both have names.
-result_rows <- function(results, data, what) {
+# Where the rows of an experiment are among the results: by name where both have names, of which
+# the `ambiguous` ones stand for different rows of the data that were fitted.
+result_rows <- function(results, data, what, ambiguous = NULL) {
   size <- c(nrow(results), nrow(data))
   must <- sprintf("the experiment of the fit, with %d %s", size[1], what)
   named <- !identical(rownames(results), as.character(seq_len(size[1])))
   wanted <- distinct_names(rownames(data))
   if (named && !is.null(wanted)) {
+    if (identical(wanted, rownames(results))) return(seq_len(size[1]))
+    unclear <- wanted[is_ambiguous(rownames(data)) | wanted %in% ambiguous]
+    if (length(unclear) > 0) {
+      abort_arg("add_results", "se", paste(must, "in their order, where some share a name"),
+                sprintf("\"%s\" elsewhere", unclear[1]), "names that differ")
+    }
     at <- match(wanted, rownames(results))
     if (!anyNA(at)) return(at)
     abort_arg("add_results", "se", must, sprintf("\"%s\", which the fit does not know",

@@ -25,9 +25,10 @@
 #' than a block is ever made dense. A gene that cannot be fitted keeps its row in `glance()` with a
 #' `status`: `all_zero`, `one_value` (all counts equal), `invalid` (a count that is negative,
 #' fractional, missing or beyond 2^31), `not_converged`, `stopped` (interrupt or time limit),
-#' `not_read` (its file went away during the fit). Responsibilities of many genes are kept only
-#' while genes x cells x components stays below half a million; otherwise use
-#' `predict(fit, newdata = counts, type = "prob")`.
+#' `not_read` (its file went away during the fit). Genes are known by their names: the second and
+#' third of the name `"A"` are called `"A.1"` and `"A.2"`, one without a name `"gene"`.
+#' Responsibilities of many genes are kept only while genes x cells x components stays below half a
+#' million; otherwise use `predict(fit, newdata = counts, type = "prob")`.
 #'
 #' **Stopped fits.** A fit that met its time limit or an interrupt is returned as it stands. Above
 #' 50,000 cells it has no standard errors, entropy or ICL, for which all cells would have to be
@@ -44,9 +45,10 @@
 #'   `DelayedMatrix`, `SummarizedExperiment` or `SingleCellExperiment`.
 #' @param k Numbers of components to try, such as `2` or `1:3`; the best by `criterion` is kept,
 #'   gene by gene. Default 1.
-#' @param size_factors Positive numbers, one per cell; `"total"` for column sums over their mean;
-#'   or the name of a column of `colData`. Default: `sizeFactors()` of a SingleCellExperiment that
-#'   has them, else 1.
+#' @param size_factors Positive numbers, one per cell; `"total"` for column sums over their mean
+#'   (where one of them is missing or infinite, all are of the genes without status `invalid`); or
+#'   the name of a column of `colData`. Default: `sizeFactors()` of a SingleCellExperiment that has
+#'   them, else 1.
 #' @param method `"em"` (maximum likelihood), `"vb"` or `"gibbs"`.
 #' @param zero_inflated Add a point mass at zero? Default `FALSE`.
 #' @param cox_reid Adjust the dispersion of a single component for the estimation of its mean
@@ -101,7 +103,7 @@ nbmix.default <- function(x, k = 1, size_factors = NULL, method = c("em", "vb", 
   check_no_dots(list(...), "nbmix", names(formals()))
   source <- count_source(x, "nbmix")
   if (source$vector) check_counts(x, "nbmix")
-  if (missing(k)) k <- NULL else nbmix_check_k(k, Inf)
+  if (missing(k)) k <- NULL else nbmix_check_whole(k)
   inputs <- nbmix_bridge(source, size_factors, k, method, zero_inflated, cox_reid, criterion,
                          prior, control, seed, threads, verbose, BPPARAM)
   nbmix_fit(inputs, x, match.call(expand.dots = FALSE))
@@ -116,7 +118,7 @@ nbmix.SummarizedExperiment <- function(x, k = 1, size_factors = NULL,
                                        verbose = interactive(), BPPARAM = NULL, assay = NULL,
                                        ...) {
   check_no_dots(list(...), "nbmix", names(formals()))
-  if (missing(k)) k <- NULL else nbmix_check_k(k, Inf)
+  if (missing(k)) k <- NULL else nbmix_check_whole(k)
   counts <- se_assay(x, assay, "nbmix")
   source <- count_source(counts, "nbmix")
   size_factors <- resolve_size_factors(size_factors, source, "nbmix", se_size_factors(x),
@@ -150,10 +152,14 @@ nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_rei
   out
 }
 
-nbmix_check_k <- function(k, cells) {
+nbmix_check_whole <- function(k) {
   must <- "whole numbers of at least 1, none twice"
   whole <- is.numeric(k) && length(k) > 0 && all(is.finite(k)) && all(k == round(k)) && all(k >= 1)
   if (!whole || anyDuplicated(k) > 0) abort_arg("nbmix", "k", must, describe_value(k), "k = 1:3")
+}
+
+nbmix_check_k <- function(k, cells) {
+  nbmix_check_whole(k)
   if (max(k) > cells) {
     abort_arg("nbmix", "k", sprintf("at most the number of cells (%d)", cells), format(max(k)))
   }

@@ -31,15 +31,19 @@ nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pie
   message <- unlist(lapply(pieces, `[[`, "message"))
   new_nbmix(inputs$method, call, estimate, nbmix_final_objectives(units),
             nbmix_many_convergence(units), inputs$control,
-            describe_data(data, c(inputs$source$genes, inputs$source$cells),
-                          list(inputs$source$gene_names, NULL)),
-            inputs, nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)),
-            df = units$df,
+            nbmix_describe_genes(data, inputs$source), inputs,
+            nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)), df = units$df,
             log_lik = units$logLik, icl = units$ICL, units = units,
             candidates = if (length(inputs$k) > 1) candidates,
             covariance = estimates$covariance,
             messages = stats::setNames(message, units$gene)[nzchar(message)],
             kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
+}
+
+nbmix_describe_genes <- function(data, source) {
+  out <- describe_data(data, c(source$genes, source$cells), list(source$gene_names, NULL))
+  out$ambiguous <- source$ambiguous
+  out
 }
 
 nbmix_is_fitted <- function(units, estimate) units$gene %in% estimate$gene
@@ -208,6 +212,10 @@ nbmix_many_convergence <- function(units) {
   stopped <- units$status %in% c("stopped", "not_read")
   bad <- sum(fit & (!units$converged | stopped))
   stopped <- sum(stopped)
+  if (!any(fit)) {
+    return(list(converged = FALSE, status = "not_fitted", iterations = 0L,
+                reason = "no gene has counts that can be fitted"))
+  }
   list(converged = bad == 0, status = if (bad == 0) "converged" else "units",
        reason = if (bad == 0) paste(count_of(sum(fit), "gene"), "fitted") else
          sprintf("%d of %d genes, %d of them stopped early", bad, sum(fit), stopped),

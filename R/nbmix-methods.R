@@ -120,16 +120,17 @@ nbmix_many_parameters <- function(fit) {
 #' @param type `"cluster"` (labels), `"prob"` (responsibilities; for many genes a list of matrices)
 #'   or `"density"` (the probability of each count under the mixture).
 #' @param assay The assay of an experiment. Default: that of the fit.
-#' @param data For residuals: the counts of the fit, if its call no longer finds them, or a data
-#'   frame that has them in a column. Other counts are an error.
+#' @param data For residuals: the data of the fit, if its call no longer finds them, or a data
+#'   frame that has the counts in a column. Other counts are an error.
 #' @param nsim Number of data sets.
 #' @param seed Whole number; `NULL` uses R's generator as it stands.
 #' @param ... Not used.
 #' @return `predict()`: labels, a matrix or a list as `type` says. `residuals()`: `"response"`
 #'   (count minus fitted value), `"pearson"`, or randomised quantile residuals (standard normal when
-#'   the model is right). `simulate()`: a data frame with a column for each data set, or
-#'   for many genes a list of genes x cells matrices. `fitted()`: the expected count of each cell
-#'   given its responsibilities; for many genes the mean over components, genes x cells.
+#'   the model is right); for many genes a matrix genes x cells. `simulate()`: a data frame with
+#'   a column for each data set, or for many genes a list of genes x cells matrices. `fitted()`: the
+#'   expected count of each cell given its responsibilities; for many genes the mean over
+#'   components, genes x cells.
 #' @references Dunn and Smyth (1996) Randomized quantile residuals. Journal of Computational and
 #'   Graphical Statistics 5:236.
 #' @examples
@@ -165,14 +166,22 @@ nbmix_predict_training <- function(fit, type, env) {
     return(if (type == "cluster") fit$clusters else fit$responsibilities)
   }
   if (!is.null(fit$gene)) {
-    abort_arg("predict", "newdata", "counts", "nothing", "predict(fit, newdata = counts)")
+    x <- nbmix_training_counts(fit, NULL, "predict", env)
+    s <- rep_len(fit$size_factors, fit$cells)
+    return(nbmix_predict_cells(fit$estimate, x, s, type, fit$cell_names))
   }
-  data <- training_data(fit, NULL, "predict", env)
-  if (is_se(data)) data <- se_assay(data, fit$assay, "predict")
-  source <- count_source(data, "predict", "the data of the fit")
+  source <- nbmix_training_source(fit, training_data(fit, NULL, "predict", env), "predict")
   s <- rep_len(fit$size_factors, fit$cells)
   if (holds_units(fit)) return(nbmix_predict_many(fit, source, s, type))
   nbmix_predict_cells(fit$estimate, nbmix_new_counts(source), s, type, fit$cell_names)
+}
+
+# The data of the fit as a source; genes without names have those that the fit gave them.
+nbmix_training_source <- function(fit, data, fun) {
+  if (is_se(data)) data <- se_assay(data, fit$assay, fun)
+  source <- count_source(data, fun, "the data of the fit")
+  source$gene_names <- source_gene_names(source)
+  source
 }
 
 nbmix_predict_cells <- function(estimate, x, s, type, cells) {
@@ -253,15 +262,29 @@ nbmix_is_gene <- function(fit, x) {
     (is.null(fit$histogram) || identical(nbmix_histogram(x)$cells, fit$histogram$cells))
 }
 
-# Genes of the fit in blocks of the source, each with its estimate.
 nbmix_predict_many <- function(fit, source, s, type) {
+  nbmix_check_result_size(fit, source, type)
+  out <- nbmix_each_gene(fit, source, "predict", function(x, estimate) {
+    nbmix_predict_cells(estimate, x, s, type, source$cell_names)
+  })
+  if (type == "prob") out else nbmix_gene_rows(out, source$cells)
+}
+
+# One row per gene, `NA` for one that has none.
+nbmix_gene_rows <- function(rows, cells) {
+  missing <- rep(NA, cells)
+  do.call(rbind, lapply(rows, function(row) row %||% missing))
+}
+
+# What `of(counts, estimate)` is for each gene of the fit, by blocks of the source; `NULL` for one
+# that was not fitted or has no counts there.
+nbmix_each_gene <- function(fit, source, fun, of) {
   genes <- fit$units$gene
   rows <- if (is.null(source$gene_names)) seq_len(source$genes) else match(genes, source$gene_names)
   if (anyNA(rows) || length(rows) != length(genes)) {
-    abort_arg("predict", "newdata", "counts of the genes of the fit",
+    abort_arg(fun, "newdata", "counts of the genes of the fit",
               sprintf("%d genes, not all of them in the fit", source$genes))
   }
-  nbmix_check_result_size(fit, source, type)
   estimates <- split(fit$estimate[c("weight", "mean", "dispersion")],
                      factor(fit$estimate$gene, genes))
   out <- stats::setNames(vector("list", length(genes)), genes)
@@ -273,12 +296,10 @@ nbmix_predict_many <- function(fit, source, s, type) {
     out[mine] <- lapply(mine, function(g) {
       x <- nbmix_row_counts(read, rows[g] - blocks$first[b] + 1, source$cells)
       if (nrow(estimates[[g]]) == 0 || !is.null(count_fault(x))) return(NULL)
-      nbmix_predict_cells(estimates[[g]], x, s, type, source$cell_names)
+      of(x, estimates[[g]])
     })
   }
-  if (type == "prob") return(out)
-  missing <- rep(NA, source$cells)
-  do.call(rbind, lapply(out, function(row) row %||% missing))
+  out
 }
 
 nbmix_check_result_size <- function(fit, source, type) {
@@ -305,11 +326,14 @@ fitted.nbmix <- function(object, ...) {
   rep_len(object$size_factors, object$nobs) * mean
 }
 
+nbmix_check_dense <- function(fit, fun) {
+  if (nrow(fit$units) * as.double(fit$cells) <= 5e7) return(invisible())
+  abort(fun, sprintf("%d genes x %d cells would be a large dense matrix", nrow(fit$units),
+                     fit$cells), sprintf("; try %s(fit[genes])", fun))
+}
+
 nbmix_fitted_many <- function(fit) {
-  if (nrow(fit$units) * as.double(fit$cells) > 5e7) {
-    abort("fitted", sprintf("%d genes x %d cells would be a large dense matrix", nrow(fit$units),
-                            fit$cells), "; try fitted(fit[genes])")
-  }
+  nbmix_check_dense(fit, "fitted")
   e <- fit$estimate
   mean <- tapply(e$weight * e$mean, factor(e$gene, unique(fit$units$gene)), sum)
   out <- outer(as.vector(mean), rep_len(fit$size_factors, fit$cells))
@@ -323,13 +347,29 @@ residuals.nbmix <- function(object, type = c("response", "pearson", "quantile"),
                             seed = NULL, ...) {
   no_more("residuals", ...)
   type <- check_choice(type, c("response", "pearson", "quantile"), "residuals", "type")
-  need_one_unit(object, "residuals", "residuals(fit[[\"gene\"]], data = <counts of that gene>)")
+  if (holds_units(object)) {
+    return(nbmix_residuals_many(object, type, data, seed, parent.frame()))
+  }
   x <- nbmix_training_counts(object, data, "residuals", parent.frame())
   s <- rep_len(object$size_factors, object$nobs)
   if (length(object$estimate$weight) == 0) type <- "response" # not fitted: NA
   out <- switch(type, response = x - fitted(object), pearson = nbmix_pearson(object$estimate, x, s),
                 quantile = nbmix_quantile_residuals(object$estimate, x, s, seed))
   stats::setNames(out, object$cell_names)
+}
+
+# Genes x cells, from the mean over the components as fitted() of many genes.
+nbmix_residuals_many <- function(fit, type, data, seed, env) {
+  nbmix_check_dense(fit, "residuals")
+  source <- nbmix_training_source(fit, training_data(fit, data, "residuals", env), "residuals")
+  s <- rep_len(fit$size_factors, fit$cells)
+  rows <- with_seed(seed, nbmix_each_gene(fit, source, "residuals", function(x, e) {
+    switch(type, response = x - s * sum(e$weight * e$mean), pearson = nbmix_pearson(e, x, s),
+           quantile = nbmix_quantile_residuals(e, x, s, NULL))
+  }), "residuals")
+  out <- nbmix_gene_rows(rows, fit$cells)
+  colnames(out) <- fit$cell_names
+  out
 }
 
 #' @export
@@ -345,7 +385,11 @@ pointwise_log_lik.nbmix <- function(fit, draws, data, env) {
 
 # The counts of the fit: given (as they are, or as a column of a data frame), or found again.
 nbmix_training_counts <- function(fit, data, fun, env) {
-  if (is.null(data) && is.null(fit$gene)) data <- training_data(fit, NULL, fun, env)
+  if (!is.null(fit$gene)) {
+    data <- nbmix_gene_counts(fit, data, fun, env)
+  } else if (is.null(data)) {
+    data <- training_data(fit, NULL, fun, env)
+  }
   columns <- if (is.data.frame(data)) data else list(data)
   for (x in columns) if (nbmix_is_training(fit, x)) return(as.double(as.vector(x)))
   lost <- length(fit$estimate$weight) == 0 # not fitted, perhaps because of its counts
@@ -354,6 +398,15 @@ nbmix_training_counts <- function(fit, data, fun, env) {
     sprintf("the %d counts of gene %s", fit$nobs, fit$gene)
   abort_arg(fun, "data", must, if (is.null(data)) "nothing" else "other data",
             sprintf("%s(fit, data = x)", fun))
+}
+
+# Of a gene out of many: its row of the data of all, given or found; else what was given.
+nbmix_gene_counts <- function(fit, data, fun, env) {
+  all <- tryCatch(training_data(fit, data, fun, env), error = function(e) NULL)
+  if (is.null(all)) return(data)
+  source <- nbmix_training_source(fit, all, fun)
+  at <- match(fit$gene, source$gene_names)
+  nbmix_row_counts(source$read(at, at), 1, source$cells)
 }
 
 # Of the counts alone, whatever their names.

@@ -100,7 +100,8 @@ test_that("genes that cannot be fitted keep a row that says why", {
   expect_true(all(is.finite(tidy(fit)$estimate)))
   expect_output(print(fit), "3 invalid")
   x["g6", 1] <- Inf
-  expect_identical(glance(nbmix(x[6, , drop = FALSE]))$status, "invalid")
+  expect_warning(alone <- nbmix(x[6, , drop = FALSE]), "nothing was fitted")
+  expect_identical(glance(alone)$status, "invalid")
   expect_equal(nrow(fit["g3"]$units), 1L)
   expect_output(print(fit[["g3"]]), "not fitted")
 })

@@ -231,3 +231,83 @@ test_that("a progress bar that is asked for more than its total does not end the
   expect_s3_class(one, "nbmix")
   expect_identical(nrow(glance(many)), 100L)
 })
+
+test_that("a gene of zeros has no standard errors and no intervals", {
+  none <- function(fit) {
+    table <- tidy(fit, conf.int = TRUE)
+    for (name in c("std.error", "conf.low", "conf.high")) {
+      expect_identical(table[[name]], rep(NA_real_, nrow(table)))
+    }
+  }
+  counts <- rbind(a = rep(0, 20), b = rep(c(1, 4, 2, 7), 5))
+  for (inflated in c(FALSE, TRUE)) {
+    fit <- nbmix(counts["a", ], zero_inflated = inflated, seed = 1)
+    none(fit)
+    expect_true(all(is.na(vcov(fit))) && !any(is.nan(confint(fit))))
+    many <- nbmix(counts, zero_inflated = inflated, seed = 1)
+    none(many["a"])
+    none(many[["a"]])
+  }
+  expect_identical(tidy(nbmix(rep(5, 20)))$std.error[2], .5)
+})
+
+test_that("residuals find the counts of one gene and of all", {
+  data <- user_counts(5)
+  x <- data$x
+  x[2, ] <- 0
+  x[4, 3] <- -1
+  fit <- nbmix(x, k = 2, size_factors = data$s, seed = 1)
+  all <- residuals(fit)
+  expect_equal(all, x * ifelse(rownames(x) == "gene_4", NA, 1) - fitted(fit))
+  expect_identical(dimnames(all), dimnames(x))
+  one <- fit[["gene_3"]]
+  expect_equal(residuals(one), x[3, ] - fitted(one))
+  expect_identical(residuals(one, data = x), residuals(one))
+  for (type in c("pearson", "quantile")) {
+    all <- residuals(fit, type, seed = 1)
+    expect_equal(all[1, ], residuals(fit[["gene_1"]], type, seed = 1))
+    expect_identical(dim(residuals(fit[c("gene_5", "gene_3")], type)), c(2L, 80L))
+  }
+  expect_identical(residuals(fit, "pearson", data = x)[c(5, 3), ],
+                   residuals(fit[c("gene_5", "gene_3")], "pearson"))
+  expect_gt(stats::shapiro.test(all[1, ])$p.value, 1e-3)
+  expect_equal(predict(one, type = "density"), predict(fit, type = "density")[3, ])
+  bare <- unname(x)
+  plain <- nbmix(bare, k = 2, size_factors = data$s, seed = 1)
+  expect_equal(residuals(plain[["gene5"]]), unname(residuals(fit[["gene_5"]])))
+  expect_equal(unname(residuals(plain[c(5, 3)])), unname(residuals(fit)[c(5, 3), ]))
+  x <- x + 1
+  expect_error(residuals(fit), "'data' must be the data of the fit")
+  expect_error(residuals(one), "'data' must be the 80 counts of gene gene_3")
+})
+
+test_that("a fit in which no gene could be fitted says so", {
+  x <- matrix(c(1.5, 2, 3, -1), 2)
+  expect_warning(fit <- nbmix(x, k = 1), "nothing was fitted")
+  expect_output(print(fit), "nothing was fitted")
+  expect_false(fit$convergence$converged)
+  expect_error(logLik(fit), "no gene of the fit was fitted")
+  expect_no_warning(nbmix(rbind(x, 1:2), k = 1))
+})
+
+test_that("results of genes that share a name go to no others", {
+  skip_if_not_installed("SummarizedExperiment")
+  counts <- user_counts(4)$x
+  rownames(counts) <- c("e", "a", "b", "e")
+  se <- SummarizedExperiment::SummarizedExperiment(list(counts = counts))
+  fit <- nbmix(se, k = 1, seed = 1)
+  means <- function(se) SummarizedExperiment::rowData(add_results(se, fit))$nbmix_mean_1
+  expect_identical(means(se), fit$estimate$mean)
+  expect_identical(means(se[3:2, ]), fit$estimate$mean[3:2])
+  for (rows in list(4:1, 2:4, c(2, 2))) expect_error(means(se[rows, ]), "some share a name; got")
+})
+
+test_that("totals that a missing count would spoil are of the genes that hold counts", {
+  x <- rbind(user_counts(4)$x, 0.5, NA)
+  total <- colSums(x[1:4, ])
+  expect_equal(nbmix(x, size_factors = "total", seed = 1)$size_factors, unname(total / mean(total)))
+})
+
+test_that("a number of components beyond all integers is one error", {
+  expect_no_warning(expect_error(nbmix(1:20, k = 1e10), "at most the number of cells \\(20\\)"))
+})

@@ -207,10 +207,10 @@ class GeneFitter {
     if (options_.zero_inflated) fit.mean[parts - 1] = 0.0;
     fit.dispersion = VectorXd::Zero(parts);
     fit.covariance = MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
-    fit.covariance(parts, parts) = mean / gene.sum_s;
     fit.entropy = 0.0;
     fit.log_likelihood = 0.0;
     if (mean > 0.0) {
+      fit.covariance(parts, parts) = mean / gene.sum_s;
       Mixture one{VectorXd::Ones(1), {Component{std::log(mean), 0.0}}};
       fit.log_likelihood = evaluate_full(every_, gene, one).log_likelihood;
     }
