@@ -368,6 +368,20 @@ test_that("a fit that fell back on another start is resumed as if it had never s
   expect_identical(suppressWarnings(resume(short, 60))$estimate, climb(67)$estimate)
 })
 
+test_that("a fit that becomes degenerate as it goes on turns to its other starts", {
+  set.seed(84)
+  d <- data.frame(x = rt(30, 3), y = rt(30, 3))
+  climb <- function(sweeps) {
+    control <- em_control(max_iterations = sweeps, accelerate = FALSE, restarts = 2)
+    suppressWarnings(cwm(y ~ x, d, k = 3, seed = 1, std_errors = FALSE, control = control))
+  }
+  short <- climb(15)
+  expect_true(short$starts$complete)
+  longer <- suppressWarnings(resume(short, 200))
+  expect_false(longer$starts$chosen == short$starts$chosen)
+  expect_identical(longer$estimate, climb(215)$estimate)
+})
+
 test_that("candidates of a resumed variational fit have each the prior of its own k", {
   d <- forum_rows()
   climb <- function(sweeps) {
