@@ -186,26 +186,37 @@ cwm_inverse_wisharts <- function(n, df, scale) {
 cwm_run_gibbs <- function(input, spec, k, covariance) {
   core <- cwm_bayes_input(input, spec, covariance)
   resumed <- spec$control$resumed
-  monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$iterations)
-  core$pivot <- resumed$state$pivot %||% cwm_find_pivot(core, spec, k)
+  clock <- stopwatch()
+  pivot <- if (is.null(resumed$state$pivot)) cwm_find_pivot(core, spec, k) else
+    list(labels = resumed$state$pivot)
+  cut_short <- is_stopped(pivot$status)
+  control <- spec$control
+  control$time_limit <- if (cut_short) 0 else max(control$time_limit - clock(), 0)
+  monitor <- new_monitor("cwm", control, spec$verbose, control$iterations)
+  core$pivot <- pivot$labels
   core["chains"] <- list(resumed$state$chains)
   n <- nrow(input$x)
   kept <- (spec$control$iterations - spec$control$warmup) / spec$control$thin
   raw <- cwm_fit_gibbs(core, k, spec$control, spec$seed, spec$threads,
                        n * kept * spec$control$chains <= 5e7, monitor)
   raw$chains <- cwm_join_chains(resumed$state$chains, raw$chains, spec$control)
-  cwm_summarise_gibbs(raw, core, input, spec, k)
+  if (cut_short) raw$status <- pivot$status
+  raw <- cwm_summarise_gibbs(raw, core, input, spec, k)
+  if (cut_short) raw$gibbs_state <- list() # to go on is to begin again, with a whole pivot
+  raw
 }
 
 # The labels given as a start, else those of a quick variational fit, which is never paused: the
 # chains are the same wherever they are saved only if the pivot is.
 cwm_find_pivot <- function(core, spec, k) {
-  if (!is.null(core$labels)) return(core$labels)
-  if (k == 1) return(rep(1L, nrow(core$x)))
+  if (!is.null(core$labels)) return(list(labels = core$labels))
+  if (k == 1) return(list(labels = rep(1L, nrow(core$x))))
   control <- spec$control
   control$pauses <- NULL
   cwm_pivot(core, k, spec$seed, spec$threads, new_monitor("cwm", control, FALSE))
 }
+
+is_stopped <- function(status) isTRUE(status %in% c("interrupted", "time_limit"))
 
 # A chain that was stopped before its first draw left the state it stood at, which is no draw.
 cwm_join_chains <- function(old, new, control) {

@@ -172,6 +172,7 @@ cwm_check_input <- function(x, w, y, na_x, rows) {
   y <- cwm_plain(y)
   rows <- cwm_row_names(rows)
   cwm_check_finite(list(x, w, y), rows)
+  for (a in list(x, w, y)) cwm_check_size(a)
   link <- cwm_link(x, w)
   cwm_check_missing(x, w, link, na_x, rows)
   cwm_check_columns(x)
@@ -215,6 +216,16 @@ cwm_check_finite <- function(matrices, rows) {
                                                  cwm_name_rows(bad, rows)))
     }
   }
+}
+
+# The variance of a variance is the fourth power of the unit, which must be a number.
+cwm_check_size <- function(a) {
+  largest <- apply(abs(cwm_ranges(a)), 2, max)
+  beyond <- which(is.finite(largest) & largest > 0 & (largest > 1e75 | largest < 1e-75))
+  if (length(beyond) == 0) return(invisible())
+  abort_arg("cwm", "data", "of largest values between 1e-75 and 1e75, so that their squares can be",
+            sprintf("values up to %.3g in '%s'", largest[beyond[1]], colnames(a)[beyond[1]]),
+            "rescaling it to other units")
 }
 
 # link[j, l] = 1 where column j of w is column l of x.

@@ -27,12 +27,8 @@ cwm_drop <- function(a) if (ncol(a) == 1) stats::setNames(a[, 1], rownames(a)) e
 
 augment.cwm <- function(x, data, ...) {
   no_more("augment", ...)
-  if (!missing(data) && is_se(data)) data <- cwm_se_newdata(x, data)
-  if (!missing(data) && is.matrix(data)) data <- as.data.frame(data)
-  if (missing(data) || NROW(data) != x$nobs) {
-    abort_arg("augment", "data", sprintf("the %d observations of the fit", x$nobs),
-              if (missing(data)) "nothing" else sprintf("%d", NROW(data)))
-  }
+  if (missing(data)) abort("augment", "'data' must be given: a fit keeps no copy of its data")
+  data <- cwm_augmented(x, data)
   out <- if (is.data.frame(data)) data else data.frame(x = data)
   for (part in c("fitted", "resid")) {
     values <- x[[if (part == "fitted") "fitted_values" else "residual_values"]]
@@ -46,15 +42,25 @@ augment.cwm <- function(x, data, ...) {
   out
 }
 
+# The data of the fit, as a data frame where they can be one. Of variables that were in no frame
+# only the number of rows is compared.
+cwm_augmented <- function(fit, data) {
+  loose <- identical(fit$data_info$class, "list")
+  if (!loose) data <- training_data(fit, data, "augment", parent.frame())
+  if (is_se(data)) data <- cwm_se_newdata(fit, data)
+  if (is.matrix(data)) data <- as.data.frame(data)
+  if (NROW(data) == fit$nobs) return(data)
+  abort_arg("augment", "data", sprintf("the %d observations of the fit", fit$nobs),
+            sprintf("%d", NROW(data)))
+}
+
 # What resume() takes from the fit and not from where its call finds it.
 #' @export
 kept_arguments.cwm <- function(fit) {
-  out <- list(noise = fit$noise)
-  if (!is.null(fit$prior)) out$prior <- fit$prior
-  if (!is.null(fit$candidates)) {
-    out$k <- unique(fit$candidates$k)
-    out$covariance <- unique(fit$candidates$covariance)
-  }
+  tried <- fit$candidates %||% list(k = fit$candidates_k, covariance = fit$covariance)
+  out <- list(noise = fit$noise, k = unique(tried$k_max %||% tried$k),
+              covariance = unique(tried$covariance))
+  out$prior <- fit$given_prior %||% fit$prior # what other candidates' numbers follow from
   out
 }
 

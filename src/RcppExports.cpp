@@ -102,7 +102,7 @@ BEGIN_RCPP
 END_RCPP
 }
 // cwm_pivot
-Rcpp::IntegerVector cwm_pivot(Rcpp::List input, int k, double seed, int threads, Rcpp::List settings);
+Rcpp::List cwm_pivot(Rcpp::List input, int k, double seed, int threads, Rcpp::List settings);
 RcppExport SEXP _mixology_cwm_pivot(SEXP inputSEXP, SEXP kSEXP, SEXP seedSEXP, SEXP threadsSEXP, SEXP settingsSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;

@@ -23,6 +23,10 @@ cwm::Vb::State fit_vb(const cwm::Vb& model, const Rcpp::List& input, const VbOpt
   }
   cwm::Vb::State state = states[static_cast<std::size_t>(report.chosen)];
   try_proposals(model, state, options, executor, monitor, trace);
+  if (trace.converged() && monitor.stopped()) {  // before every proposal had its climb
+    trace.end(stopped_status(monitor.reason()), "stopped before it converged");
+    report.complete = false;
+  }
   return state;
 }
 
@@ -58,10 +62,10 @@ Rcpp::List cwm_fit_vb(Rcpp::List input, int k, Rcpp::List control, double seed, 
           cwm::to_matrix(cwm::membership(data, state.kernel, executor).responsibility));
 }
 
-// Labels (from 1, in the user's order) that draws are matched to and chains start from.
+// Labels (from 1, in the user's order) that draws are matched to and chains start from, and how the
+// fit that they come from ended.
 // [[Rcpp::export(rng = false)]]
-Rcpp::IntegerVector cwm_pivot(Rcpp::List input, int k, double seed, int threads,
-                              Rcpp::List settings) {
+Rcpp::List cwm_pivot(Rcpp::List input, int k, double seed, int threads, Rcpp::List settings) {
   const cwm::Data data = cwm::read_data(input);
   const cwm::Vb model(data, k, cwm::read_prior(input));
   TbbExecutor executor(threads);
@@ -76,7 +80,8 @@ Rcpp::IntegerVector cwm_pivot(Rcpp::List input, int k, double seed, int threads,
   const auto labels = most_likely(cwm::membership(data, state.kernel, executor));
   Rcpp::IntegerVector out(static_cast<R_xlen_t>(labels.size()));
   for (std::size_t i = 0; i < labels.size(); ++i) out[static_cast<R_xlen_t>(i)] = labels[i] + 1;
-  return out;
+  return Rcpp::List::create(Rcpp::Named("labels") = out,
+                            Rcpp::Named("status") = status_name(trace.status));
 }
 
 // `chains`: NULL, or list(state, iteration) of each chain to go on with.

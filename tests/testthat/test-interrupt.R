@@ -64,3 +64,37 @@ test_that("many cells and many k come back within a second, and say what was not
   expect_equal(run$fit$candidates$k, 1:8)
   expect_true(run$again$convergence$converged)
 })
+
+cwm_rows <- paste("set.seed(1); means <- rbind(c(0, 0), c(1, 1), c(1, 0));",
+                  "slopes <- list(c(0, 1, 1), c(1, -1, 2), c(0, 0, 1));",
+                  "d <- simulate_cwm(%s, c(1, 2, 1), means, 1, slopes, .5)$data")
+
+test_that("the reference partition of a Gibbs fit takes the whole fit with it", {
+  skip_on_os("windows")
+  run <- interrupted_run(c(
+    sprintf(cwm_rows, "6e4"),
+    paste("control <- gibbs_control(chains = 1, iterations = 1000)",
+          paste("fit <- suppressWarnings(cwm(y ~ x1 + x2, d, k = 12, method = 'gibbs', seed = 1,",
+                "control = control))"), sep = "; "),
+    "again <- cwm(y ~ x1 + x2, d[1:500, ], k = 1, seed = 1)"
+  ))
+  expect_lt(run$ended - run$sent, 5)
+  expect_identical(run$fit$convergence$status, "interrupted")
+  expect_lt(run$fit$convergence$iterations, 1000)
+  expect_true(run$again$convergence$converged)
+})
+
+test_that("no candidate begins after the one that was interrupted", {
+  skip_on_os("windows")
+  run <- interrupted_run(c(
+    sprintf(cwm_rows, "6e4"),
+    "fit <- suppressWarnings(cwm(y ~ x1 + x2, d, k = 2:12, seed = 1))",
+    "again <- cwm(y ~ x1 + x2, d[1:500, ], k = 1, seed = 1)"
+  ))
+  table <- run$fit$candidates
+  expect_identical(run$fit$convergence$status, "interrupted")
+  expect_equal(table$k, 2:12)
+  expect_identical(table$status[11], "interrupted")
+  expect_lte(sum(table$status == "interrupted" & !is.na(table$BIC)), 1)
+  expect_true(anyNA(table$BIC))
+})

@@ -298,6 +298,100 @@ test_that("slips are named", {
   expect_output(print(cwm(y ~ x1, d, k = 1)), "200 rows \\(3 without all responses\\)")
 })
 
+test_that("augment() refuses other data of as many rows", {
+  f <- cwm(dist ~ speed, cars, k = 1)
+  expect_error(augment(f, cars[50:1, ]), "got other data")
+  expect_error(augment(f, cars[1:5, ]), "got other data")
+  expect_equal(augment(f, cars)$.fitted, unname(fitted(f)))
+  y <- cars$dist
+  x <- cars$speed
+  loose <- cwm(y ~ x, k = 1)
+  expect_identical(nrow(augment(loose, data.frame(x, y))), 50L)
+  expect_error(augment(loose, data.frame(x, y)[1:5, ]), "the 50 observations of the fit")
+})
+
+test_that("units whose squares are no numbers are refused", {
+  for (unit in c(1e300, 1e160, 1e80, 1e-80, 1e-300)) {
+    d <- iris
+    d$Petal.Length <- d$Petal.Length * unit
+    expect_error(cwm(Petal.Length ~ Sepal.Length, d, k = 2), "'Petal.Length'; try rescaling")
+    expect_error(cwm(Sepal.Length ~ Petal.Length, d, k = 2), "'Petal.Length'; try rescaling")
+  }
+  for (unit in c(1e70, 1e-70)) {
+    d <- iris
+    d$Petal.Length <- d$Petal.Length * unit
+    f <- cwm(Petal.Length ~ Sepal.Length, d, k = 2, seed = 1)
+    expect_true(all(tidy(f)$std.error > 0 & is.finite(tidy(f)$std.error)))
+  }
+})
+
+test_that("candidates share one limit of time, and none begins after it", {
+  d <- forum_rows()
+  for (method in c("em", "vb")) {
+    control <- list(time_limit = 1e-9)
+    f <- suppressWarnings(cwm(y ~ x1 + x2, d, k = 2:4, method = method, seed = 1,
+                              control = control))
+    table <- glance(f, all = TRUE)
+    expect_identical(f$convergence$status, "time_limit")
+    expect_identical(table$status, rep("time_limit", 3))
+    expect_identical(table$iterations > 0, c(FALSE, NA, NA))
+    expect_identical(f$control$time_limit, 1e-9)
+    longer <- suppressWarnings(resume(f, 10))
+    whole <- cwm(y ~ x1 + x2, d, k = 2:4, method = method, seed = 1)
+    expect_identical(longer$estimate, whole$estimate)
+    expect_identical(glance(longer, all = TRUE)$status, glance(whole, all = TRUE)$status)
+  }
+})
+
+test_that("the reference partition of a Gibbs fit counts for its time, and is made whole", {
+  d <- forum_rows()
+  sample <- function(...) {
+    suppressWarnings(cwm(y ~ x1 + x2, d, k = 3, method = "gibbs", seed = 1,
+                         control = gibbs_control(chains = 2, iterations = 40, ...)))
+  }
+  short <- sample(time_limit = 1e-9)
+  expect_identical(short$convergence$status, "time_limit")
+  expect_identical(short$convergence$iterations, 0L)
+  expect_identical(short$control$time_limit, 1e-9)
+  expect_identical(suppressWarnings(resume(short, 40))$posterior$draws, sample()$posterior$draws)
+})
+
+test_that("a fit that fell back on another start is resumed as if it had never stopped", {
+  set.seed(1)
+  d <- lapply(1:4, function(i) data.frame(x = rt(24, 3), y = rt(24, 3)))[[4]]
+  climb <- function(sweeps) {
+    control <- em_control(max_iterations = sweeps, accelerate = FALSE)
+    suppressWarnings(cwm(y ~ x, d, k = 4, seed = 2, std_errors = FALSE, control = control))
+  }
+  short <- climb(7)
+  expect_false(short$starts$complete)
+  expect_identical(suppressWarnings(resume(short, 60))$estimate, climb(67)$estimate)
+})
+
+test_that("a fit that becomes degenerate as it goes on turns to its other starts", {
+  set.seed(84)
+  d <- data.frame(x = rt(30, 3), y = rt(30, 3))
+  climb <- function(sweeps) {
+    control <- em_control(max_iterations = sweeps, accelerate = FALSE, restarts = 2)
+    suppressWarnings(cwm(y ~ x, d, k = 3, seed = 1, std_errors = FALSE, control = control))
+  }
+  short <- climb(15)
+  expect_true(short$starts$complete)
+  longer <- suppressWarnings(resume(short, 200))
+  expect_false(longer$starts$chosen == short$starts$chosen)
+  expect_identical(longer$estimate, climb(215)$estimate)
+})
+
+test_that("candidates of a resumed variational fit have each the prior of its own k", {
+  d <- forum_rows()
+  climb <- function(sweeps) {
+    suppressWarnings(cwm(y ~ x1 + x2, d, k = 2:4, method = "vb", seed = 1,
+                         control = vb_control(max_iterations = sweeps)))
+  }
+  expect_identical(glance(suppressWarnings(resume(climb(12), 20)), all = TRUE)$objective,
+                   glance(climb(32), all = TRUE)$objective)
+})
+
 test_that("resume() keeps the table of candidates", {
   d <- forum_rows()
   f <- suppressWarnings(cwm(y ~ x1 + x2, d, k = 2:3, seed = 1,
