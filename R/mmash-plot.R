@@ -36,7 +36,8 @@ mmash_plot_variants <- function(fit) {
                         set = factor(sets$set[first]))
   figure <- ggplot2::ggplot(table, ggplot2::aes(.data$position, .data$pip)) +
     ggplot2::geom_point(size = 1, colour = "grey60") +
-    ggplot2::labs(x = "variant", y = "probability of an effect", title = "Variants with an effect") +
+    ggplot2::labs(x = "variant", y = "probability of an effect",
+                  title = "Variants with an effect") +
     ggplot2::ylim(0, 1) + theme_mixology()
   if (nrow(members) == 0) return(figure)
   figure + ggplot2::geom_point(ggplot2::aes(colour = .data$set), members, size = 2.5) +

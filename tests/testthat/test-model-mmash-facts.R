@@ -389,7 +389,8 @@ test_that("matrices that weigh next to nothing are heard by the variants that ne
   big <- d$y + 4 * cbind(d$x[, 2], -d$x[, 2], d$x[, 2]) # no effect of "same" or "first" alone
   for (y in list(d$y, big)) {
     fit <- quiet_mmash(d$x, y, prior, residual = sigma, update = "none", control = plain(1))
-    oracle <- oracle_mmash_sweep_missing(d$x, y, matrix(0, 6, 3), oracle_prior(prior, weights), sigma)
+    oracle <- oracle_mmash_sweep_missing(d$x, y, matrix(0, 6, 3), oracle_prior(prior, weights),
+                                         sigma)
     expect_equal(unname(coef(fit)[-1, ]), unname(oracle$mean), tolerance = 1e-10)
   }
   expect_gt(max(abs(coef(fit)["variant2", ])), 2)

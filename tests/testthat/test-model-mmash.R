@@ -52,6 +52,7 @@ test_that("every kind of plot can be drawn, with and without a null and credible
 })
 
 test_that("labels of an axis keep numbers apart that differ little", {
-  expect_identical(distinct_labels(c(-1398.2091, -1398.2092, NA)), c("-1398.2091", "-1398.2092", NA))
+  expect_identical(distinct_labels(c(-1398.2091, -1398.2092, NA)),
+                   c("-1398.2091", "-1398.2092", NA))
   expect_identical(distinct_labels(c(.1, .2)), c("0.1", "0.2"))
 })

@@ -34,26 +34,20 @@ class Starts {
     std::sort(lumps_.begin(), lumps_.end(), [](const Lump& a, const Lump& b) { return a.y < b.y; });
   }
 
-  // The first starts are fixed in kind: k-means, an even cut, spread dispersions, cuts in the
-  // upper tail, two kinds of hierarchical clusters; the others cut at random quantiles.
+  // The first starts are fixed in kind: k-means, hierarchical clusters, spread dispersions, cuts in
+  // the upper tail; the others cut at random quantiles.
   Mixture make(Index k, int start, bool point_mass, Rng& rng) const {
     Mixture out;
     if (start == 0)
       out = from_groups(k_means(k));
     else if (start == 1)
-      out = from_groups(cut(even(k, 1.0)));
+      out = from_groups(agglomerate(k));
     else if (start == kSpread)
       out = spread(k);
     else if (start == 3)
       out = from_groups(cut(even(k, 0.2)));
     else if (start == 4)
       out = from_groups(cut(even(k, 0.05)));
-    else if (start == 5)
-      out = from_groups(agglomerate(
-          k, [](double y) { return std::log1p(y); }, gap));
-    else if (start == 6)
-      out = from_groups(agglomerate(
-          k, [](double y) { return std::sqrt(y); }, ward));
     else
       out = from_groups(cut(random(k, rng)));
     return point_mass ? with_point_mass(std::move(out)) : out;
@@ -105,7 +99,7 @@ class Starts {
     std::vector<double> cuts;
     for (Index j = 1; j < k; ++j) {
       const double at = static_cast<double>(j) / static_cast<double>(k);
-      cuts.push_back(tail == 1.0 ? at : 1.0 - tail * (1.0 - (at - 1.0 / static_cast<double>(k))));
+      cuts.push_back(1.0 - tail * (1.0 - (at - 1.0 / static_cast<double>(k))));
     }
     return cuts;
   }
@@ -165,34 +159,31 @@ class Starts {
     return groups;
   }
 
-  // A run of neighbouring lumps, on a scale of x / s.
+  // A run of neighbouring lumps, on the scale of log(1 + x / s).
   struct Cluster {
     Lump sum;
-    double low, high, centre;
+    double low, high;
     void join(const Cluster& next) {
-      centre += next.sum.n / (sum.n + next.sum.n) * (next.centre - centre);
       high = next.high;
       sum.add(next.sum, 1.0);
     }
   };
 
-  // What joining two neighbours costs: the sum of squares that it adds (Ward), or the same with the
-  // gap between them in place of the distance of their centres. The gap finds small outer clusters.
-  static double ward(const Cluster& a, const Cluster& b) { return cost(a, b, b.centre - a.centre); }
-  static double gap(const Cluster& a, const Cluster& b) { return cost(a, b, b.low - a.high); }
-  static double cost(const Cluster& a, const Cluster& b, double distance) {
-    return a.sum.n * b.sum.n / (a.sum.n + b.sum.n) * distance * distance;
+  // What joining two neighbours costs: Ward's sum of squares with the gap between them in place of
+  // the distance of their centres, which finds small outer clusters.
+  static double cost(const Cluster& a, const Cluster& b) {
+    const double gap = b.low - a.high;
+    return a.sum.n * b.sum.n / (a.sum.n + b.sum.n) * gap * gap;
   }
 
   // Joins the cheapest neighbours until k clusters are left.
-  template <class Scale, class Cost>
-  std::vector<Lump> agglomerate(Index k, Scale scale, Cost cost_of) const {
+  std::vector<Lump> agglomerate(Index k) const {
     constexpr std::size_t kPieces = 256;  // more lumps than that are first joined by number
     const std::size_t step = (lumps_.size() + kPieces - 1) / kPieces;
     std::vector<Cluster> clusters;
     for (std::size_t i = 0; i < lumps_.size(); ++i) {
-      const double y = scale(lumps_[i].y);
-      const Cluster one{lumps_[i], y, y, y};
+      const double y = std::log1p(lumps_[i].y);
+      const Cluster one{lumps_[i], y, y};
       if (i % step == 0)
         clusters.push_back(one);
       else
@@ -202,7 +193,7 @@ class Starts {
       std::size_t best = 0;
       double least = kInfinity;
       for (std::size_t i = 0; i + 1 < clusters.size(); ++i) {
-        const double next = cost_of(clusters[i], clusters[i + 1]);
+        const double next = cost(clusters[i], clusters[i + 1]);
         if (next < least) least = next, best = i;
       }
       clusters[best].join(clusters[best + 1]);
