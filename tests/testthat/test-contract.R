@@ -187,19 +187,22 @@ for (model in mixology:::registered_models()) {
 
     test_that(paste(label, "goes on bitwise from every sweep"), {
       data <- model$example()
-      fit <- function(sweeps, restarts) {
+      fit <- function(sweeps, way) {
         control <- if (method == "gibbs") {
           gibbs_control(chains = 2, iterations = sweeps, warmup = 3, thin = 1)
         } else {
-          quick_control(method, max_iterations = sweeps, tolerance = 1e-12, restarts = restarts)
+          quick_control(method, max_iterations = sweeps, tolerance = 1e-12,
+                        restarts = way$restarts, accelerate = way$accelerate)
         }
         fit_model(model, method, control = control)
       }
+      ways <- list(list(restarts = 1, accelerate = TRUE), list(restarts = 3, accelerate = TRUE),
+                   list(restarts = 1, accelerate = FALSE))
       stops <- 0 # before the fit had converged and so had nowhere to go
-      for (restarts in if (method == "gibbs") 1 else c(1, 3)) {
-        whole <- fit(14, restarts)
-        for (sweeps in if (method == "gibbs") 4:12 else 2:12) {
-          short <- fit(sweeps, restarts)
+      for (way in if (method == "gibbs") ways[1] else ways) {
+        whole <- fit(14, way)
+        for (sweeps in if (method == "gibbs") 4:12 else 1:12) {
+          short <- fit(sweeps, way)
           if (isTRUE(short$convergence$converged)) break
           stops <- stops + 1
           given <- data[[mixology:::`%||%`(short$data_info$argument, 1)]]
