@@ -58,15 +58,6 @@ hash_to_be <- function(fit, data, call, env) UseMethod("hash_to_be")
 #' @export
 hash_to_be.default <- function(fit, data, call, env) if (!is.null(data)) data_hash(data)
 
-# Of individual samples the responses are hashed too; a file is hashed when it is read.
-#' @export
-hash_to_be.mmash <- function(fit, data, call, env) {
-  if (is.null(fit$data_info$response)) return(NextMethod())
-  y <- tryCatch(eval(call$y, env), error = function(e) NULL)
-  if (is.null(y) || is.character(data)) return(NULL)
-  data_hash(list(data, mmash_response_matrix(y, "resume")))
-}
-
 # The table of the choice that the fit came out of, with what is known of it by now.
 resumed_candidates <- function(candidates, fit) {
   at <- which(as.logical(candidates$selected))

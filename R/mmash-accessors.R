@@ -402,3 +402,12 @@ component_covariances <- function(prior) {
                   recursive = FALSE)
   c(if (prior$null) list(NULL), unname(parts))
 }
+
+# Of individual samples the responses are hashed too; a file is hashed when it is read.
+#' @export
+hash_to_be.mmash <- function(fit, data, call, env) {
+  if (is.null(fit$data_info$response)) return(NextMethod())
+  y <- tryCatch(eval(call$y, env), error = function(e) NULL)
+  if (is.null(y) || is.character(data)) return(NULL)
+  data_hash(list(data, mmash_response_matrix(y, "resume")))
+}
