@@ -216,8 +216,6 @@ cwm_find_pivot <- function(core, spec, k) {
   cwm_pivot(core, k, spec$seed, spec$threads, new_monitor("cwm", control, FALSE))
 }
 
-is_stopped <- function(status) isTRUE(status %in% c("interrupted", "time_limit"))
-
 # A chain that was stopped before its first draw left the state it stood at, which is no draw.
 cwm_join_chains <- function(old, new, control) {
   if (is.null(old)) return(new)

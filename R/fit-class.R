@@ -99,6 +99,9 @@ convergence_sentence <- function(fit) {
   paste0(what, info$reason, "); ", convergence_advice(info$status))
 }
 
+# By an interrupt or the time limit.
+is_stopped <- function(status) isTRUE(status %in% c("interrupted", "time_limit"))
+
 convergence_advice <- function(status) {
   switch(status,
     max_iterations = "try resume(fit, 1000) or a larger 'max_iterations'",

@@ -406,8 +406,7 @@ try_ranks <- function(inputs, clock) {
     rows <- rbind(rows, mmash_candidate(fit, rank))
     better <- rows$BIC[nrow(rows)] <= min(rows$BIC)
     if (better) best <- fit
-    stopped <- fit$convergence$status %in% c("interrupted", "time_limit")
-    if (stopped || (!better && fit$convergence$converged)) break
+    if (is_stopped(fit$convergence$status) || (!better && fit$convergence$converged)) break
   }
   list(best = best, rows = rows)
 }

@@ -236,7 +236,7 @@ nbmix_draws_covariance <- function(flat, weights, estimate) {
 }
 
 nbmix_gibbs_outcome <- function(x, convergence) {
-  if (convergence$status %in% c("interrupted", "time_limit")) return("stopped")
+  if (is_stopped(convergence$status)) return("stopped")
   if (all(x == 0)) "all_zero" else if (convergence$converged) "ok" else "not_converged"
 }
 

@@ -7,13 +7,7 @@ suppressPackageStartupMessages(library(mixology))
 
 largest <- as.numeric(c(commandArgs(TRUE), "1e6")[1])
 
-beside <- function(file) {
-  script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
-  here <- file.path(dirname(script), file)
-  if (length(here) == 1 && file.exists(here)) return(here)
-  system.file("scripts", "bench", file, package = "mixology", mustWork = TRUE)
-}
-source(beside("measure.R"))
+source(system.file("scripts", "bench", "measure.R", package = "mixology", mustWork = TRUE))
 report <- reporter("cwm")
 
 # k clusters in d dimensions with a response; starting labels with a fifth of them wrong.

@@ -1,5 +1,5 @@
 # What the benchmarks share: time, memory, and the line that compares two figures. The others read
-# it from beside themselves; it measures nothing.
+# that of the installed package; it measures nothing.
 
 # User plus system CPU seconds, elapsed seconds, and the growth of the process's peak memory:
 # averages over `times` evaluations, after one that is not counted where there are several.

@@ -8,13 +8,7 @@ suppressPackageStartupMessages({
   library(mixology)
 })
 
-beside <- function(file) {
-  script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
-  here <- file.path(dirname(script), file)
-  if (length(here) == 1 && file.exists(here)) return(here)
-  system.file("scripts", "bench", file, package = "mixology", mustWork = TRUE)
-}
-source(beside("measure.R"))
+source(system.file("scripts", "bench", "measure.R", package = "mixology", mustWork = TRUE))
 report <- reporter("nbmix")
 
 blood_cells <- function() {
