@@ -338,14 +338,13 @@ cwm_similarity <- function(chains) {
 
 # Estimates, standard errors and intervals from draws (of the chains, or from q).
 cwm_posterior_table <- function(fit, table, level) {
-  draws <- if (fit$method == "gibbs") flat_draws(fit$posterior$draws) else {
-    with_seed(fit$control$seed, posterior_sample(fit, 2000))
+  draws <- if (fit$method == "gibbs") fit$posterior$draws else {
+    with_seed(fit$control$seed, draws_of(fit, 2000))
   }
-  draws <- draws[, seq_len(nrow(table)), drop = FALSE]
-  table$std.error <- apply(draws, 2, stats::sd)
+  draws <- draws[, , seq_len(nrow(table)), drop = FALSE]
+  table$std.error <- draws_sd(draws)
   if (!is.null(level)) {
-    tails <- c((1 - level) / 2, (1 + level) / 2)
-    limits <- apply(draws, 2, stats::quantile, tails, names = FALSE)
+    limits <- draws_limits(draws, level)
     table$conf.low <- limits[1, ]
     table$conf.high <- limits[2, ]
   }

@@ -114,8 +114,8 @@ parameter_table.cwm <- function(fit, level = NULL) {
 vcov.cwm <- function(object, ...) {
   no_more("vcov", ...)
   if (object$method == "gibbs") { # without the log likelihood and the number of clusters
-    draws <- flat_draws(object$posterior$draws)
-    return(stats::cov(draws[, seq_len(nrow(cwm_terms(object$estimate))), drop = FALSE]))
+    terms <- seq_len(nrow(cwm_terms(object$estimate)))
+    return(draws_covariance(object$posterior$draws[, , terms, drop = FALSE]))
   }
   if (object$method == "em") {
     out <- NextMethod()

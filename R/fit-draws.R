@@ -128,11 +128,28 @@ bind_chains <- function(chains, variables) {
 # Posterior means, standard deviations and quantiles, one row per variable.
 draws_table <- function(draws, level = 0.95) {
   flat <- flat_draws(draws)
-  tails <- c((1 - level) / 2, (1 + level) / 2)
-  limits <- apply(flat, 2, stats::quantile, tails, names = FALSE)
-  data.frame(variable = colnames(flat), estimate = colMeans(flat),
-             std.error = apply(flat, 2, stats::sd), conf.low = limits[1, ],
-             conf.high = limits[2, ], row.names = NULL)
+  limits <- draws_limits(draws, level)
+  data.frame(variable = colnames(flat), estimate = colMeans(flat), std.error = draws_sd(draws),
+             conf.low = limits[1, ], conf.high = limits[2, ], row.names = NULL)
+}
+
+draws_sd <- function(draws) {
+  flat <- flat_draws(draws)
+  if (kept_none(draws)) rep(NA_real_, ncol(flat)) else apply(flat, 2, stats::sd)
+}
+
+# 2 x variables
+draws_limits <- function(draws, level) {
+  flat <- flat_draws(draws)
+  if (kept_none(draws)) return(matrix(NA_real_, 2, ncol(flat)))
+  apply(flat, 2, stats::quantile, c((1 - level) / 2, (1 + level) / 2), names = FALSE)
+}
+
+draws_covariance <- function(draws) {
+  flat <- flat_draws(draws)
+  out <- stats::cov(flat)
+  if (kept_none(draws)) out[] <- NA_real_
+  out
 }
 
 # posterior warns where it caps the effective sample size of few or antithetic draws: it is a bound.
@@ -146,11 +163,15 @@ draws_diagnostics <- function(fit) {
     })
 }
 
+# Chains that were stopped before they kept anything stand somewhere; that has no spread.
+kept_none <- function(draws) dim(draws)[1] < 2
+
 # A Gibbs fit has converged when its chains agree: split R-hat below 1.05 for every variable.
 draws_convergence <- function(draws, status, iterations, limit = 1.05) {
   if (status != "converged") {
-    return(list(converged = FALSE, status = status, iterations = iterations,
-                reason = "stopped before the last sweep"))
+    reason <- if (kept_none(draws)) "stopped in warm-up, the estimates are where its chains stood" else
+      "stopped before the last sweep"
+    return(list(converged = FALSE, status = status, iterations = iterations, reason = reason))
   }
   worst <- max(apply(draws, 3, split_rhat))
   list(converged = worst < limit, status = if (worst < limit) "converged" else "mixing",

@@ -308,8 +308,7 @@ effect_limits <- function(fit, level) {
   if (fit$method == "gibbs") {
     if (!has_effect_draws(fit)) return(NULL)
     size <- length(fit$posterior$mean)
-    flat <- flat_draws(fit$posterior$draws[, , seq_len(size), drop = FALSE])
-    limits <- apply(flat, 2, stats::quantile, tails, names = FALSE)
+    limits <- draws_limits(fit$posterior$draws[, , seq_len(size), drop = FALSE], level)
     for (i in 1:2) out[fit$order, , i] <- t(matrix(limits[i, ], ncol(fit$posterior$mean)))
   } else {
     core <- prior_core(fit$prior, fit$penalty)

@@ -42,6 +42,10 @@ credible_sets.mmash <- function(x, coverage = 0.95, min_correlation = 0.5, ...) 
   if (x$method == "em") {
     abort(fun, "method = \"em\" takes variants one at a time", "; try method = \"vb\"")
   }
+  if (is.null(x$signals)) {
+    abort(fun, "the fit was stopped before its signals were looked for",
+          "; try going on with resume(fit, iterations)")
+  }
   labels <- rownames(x$posterior$mean)
   sets <- lapply(x$signals, credible_set, coverage = coverage, labels = labels)
   sets <- Filter(function(set) set$purity[1] >= min_correlation, sets)
@@ -63,6 +67,7 @@ credible_set <- function(signal, coverage, labels) {
 
 # Signals come in the order of the sweep and by decreasing probability of their lead.
 mmash_signals <- function(signals, order) {
+  if (is.null(signals)) return(NULL)
   lapply(signals, function(signal) {
     for (field in c("lead", "members", "variants")) signal[[field]] <- order[signal[[field]]]
     signal

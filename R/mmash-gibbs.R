@@ -44,11 +44,11 @@ keeps_effects <- function(inputs) {
 gibbs_output <- function(out, inputs, keep, variance, seconds) {
   names <- gibbs_variables(inputs, keep)
   draws <- bind_chains(lapply(out$chains, `[[`, "draws"), c(names, "log_lik"))
-  out$objective <- gibbs_objective(draws[, , "log_lik"], inputs, seconds)
+  iterations <- max(vapply(out$chains, `[[`, 0L, "iteration"))
+  out$objective <- gibbs_objective(draws[, , "log_lik"], inputs, seconds, iterations)
   draws <- draws[, , -dim(draws)[3], drop = FALSE]
   old <- inputs$control$resumed$posterior$draws
   if (!is.null(old)) draws <- abind_iterations(old, draws)
-  iterations <- max(vapply(out$chains, `[[`, 0L, "iteration"))
   out$trace <- draws_convergence(gibbs_scalars(draws, inputs), out$status, iterations)
   out$draws <- draws
   out$state <- list(chains = lapply(out$chains, `[`, c("iteration", "state")),
@@ -67,7 +67,7 @@ gibbs_variables <- function(inputs, keep) {
 }
 
 # One row per sweep kept: the log likelihood of its draws in each chain, and their mean.
-gibbs_objective <- function(values, inputs, seconds) {
+gibbs_objective <- function(values, inputs, seconds, iterations) {
   control <- inputs$control
   values <- matrix(values, ncol = control$chains)
   kept <- nrow(values)
@@ -76,7 +76,7 @@ gibbs_objective <- function(values, inputs, seconds) {
   before <- NROW(old)
   spent <- max(0, old$seconds)
   if (kept + before == 0) {
-    return(data.frame(iter = control$iterations, value = NA_real_, seconds = seconds))
+    return(data.frame(iter = iterations, value = NA_real_, seconds = seconds))
   }
   out <- data.frame(iter = control$warmup + (before + seq_len(kept)) * control$thin,
                     value = rowMeans(values), seconds = spent + seconds * seq_len(kept) / kept)

@@ -198,9 +198,10 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
   list(estimate = estimate, draws = draws, order = order, unmatched = unmatched,
        provisional = provisional, convergence = convergence,
        prob = nbmix_gibbs_prob(run, inputs, x, estimate, order),
-       vcov = nbmix_draws_covariance(flat, weights, estimate),
+       vcov = nbmix_draws_covariance(draws, weights, estimate),
        df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
-       objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run),
+       objective = nbmix_gibbs_objective(kept[, , 3 * parts + 1, drop = FALSE], inputs, run,
+                                         iterations, provisional),
        outcome = nbmix_gibbs_outcome(x, convergence))
 }
 
@@ -226,9 +227,11 @@ nbmix_draws_means <- function(flat, weights) {
 }
 
 # Covariances of draws with these weights; the point mass at zero has a weight and nothing else.
-nbmix_draws_covariance <- function(flat, weights, estimate) {
+nbmix_draws_covariance <- function(draws, weights, estimate) {
+  flat <- flat_draws(draws)
   apart <- sweep(flat, 2, colMeans(weights * flat)) * sqrt(weights)
-  out <- if (nrow(flat) > 1) crossprod(apart) / (nrow(flat) - 1) else diag(NA_real_, ncol(flat))
+  out <- crossprod(apart) / (nrow(flat) - 1)
+  if (kept_none(draws)) out[] <- NA_real_
   dimnames(out) <- rep(list(colnames(flat)), 2)
   fixed <- rep(c(FALSE, TRUE, TRUE), each = length(estimate$mean)) & rep(estimate$mean == 0, 3)
   out[fixed, ] <- out[, fixed] <- NA_real_
@@ -281,10 +284,11 @@ nbmix_last_states <- function(run, parts) {
   bind_chains(rows, c(nbmix_variables(parts), "log_lik"))
 }
 
-nbmix_gibbs_objective <- function(log_lik, inputs, run) {
+nbmix_gibbs_objective <- function(log_lik, inputs, run, iterations, provisional) {
   values <- matrix(log_lik, dim(log_lik)[1])
   kept <- nrow(values)
-  iter <- inputs$control$warmup + seq_len(kept) * inputs$control$thin
+  control <- inputs$control
+  iter <- if (provisional) iterations else control$warmup + seq_len(kept) * control$thin
   out <- data.frame(iter = iter, value = rowMeans(values),
                     seconds = run$seconds * seq_len(kept) / kept)
   out[paste0("chain_", seq_len(ncol(values)))] <- as.data.frame(values)

@@ -45,20 +45,24 @@ Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp:
                      Rcpp::List control, Rcpp::List monitor, int threads) {
   TbbExecutor executor(threads);
   RMonitor watch(monitor);
-  const Mmash model(mmash_data(input), mmash_prior(prior), mmash_options(settings), &executor);
+  const Mmash model(mmash_data(input, watch), mmash_prior(prior), mmash_options(settings), &executor);
   Rcpp::List starts;
   const int path = start.containsElementNamed("path") ? Rcpp::as<int>(start["path"]) : 0;
-  Mmash::State state = best_start(model, mmash_state(model, start), path, vb_options(control),
-                                  executor, watch, starts);
+  Mmash::State state = interruptible([&] {
+    return best_start(model, mmash_state(model, start), path, vb_options(control), executor, watch,
+                      starts);
+  });
   AscentProgress progress;
   if (start.containsElementNamed("progress")) progress = to_progress(start["progress"]);
-  const Trace trace = model.options().marginal
-                          ? run_em(model, state, em_options(control), executor, watch, &progress)
-                          : run_vb(model, state, vb_options(control), executor, watch, &progress);
+  const Trace trace = interruptible([&] {
+    return model.options().marginal
+               ? run_em(model, state, em_options(control), executor, watch, &progress)
+               : run_vb(model, state, vb_options(control), executor, watch, &progress);
+  });
   Rcpp::List out = mmash_results(model, state, executor);
   if (model.options().marginal) add_joint(model, state, executor, out);
   if (Rcpp::as<bool>(settings["signals"])) {
-    out["signals"] = mmash_signals(model, state, as_vector(out["null"]));
+    out["signals"] = mmash_signals(model, state, as_vector(out["null"]), watch);
   }
   out["starts"] = starts;
   out["trace"] = to_list(trace);
@@ -115,13 +119,11 @@ Rcpp::NumericMatrix mmash_read(Rcpp::List input, Rcpp::IntegerVector variants) {
 // Missing genotypes of a .bed file.
 // [[Rcpp::export(rng = false)]]
 double mmash_count_missing(Rcpp::List input) {
-  const auto source = mmash_genotypes(input);
-  const double table[4] = {0.0, 1.0, 0.0, 0.0};
-  std::vector<double> column(static_cast<std::size_t>(source->samples()));
+  const auto source = bed_genotypes(input);
   double missing = 0.0;
   for (Index p = 0; p < source->variants(); ++p) {
-    source->decode(p, table, column.data());
-    for (double value : column) missing += value;
+    Rcpp::checkUserInterrupt();
+    missing += static_cast<double>(source->missing(p));
   }
   return missing;
 }

@@ -75,7 +75,8 @@ void summarise_draws(const Mmash& model, const MmashGibbs::State& all, mmash::Ef
 }
 
 // Posterior means and what goes with them; of chains still in warm-up, where the first one stands.
-Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Executor& executor) {
+Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Executor& executor,
+                   const Monitor& monitor) {
   const MmashGibbs::State all = pooled(chains);
   if (all.kept == 0.0) return mmash_results(model, all.model, executor);
   const VectorXd weights = all.weights / all.kept;
@@ -86,7 +87,7 @@ Rcpp::List results(const Mmash& model, const std::vector<GibbsChain>& chains, Ex
   summarise_draws(model, all, s);
   const Rcpp::List effects = to_list(s, model.design().scale());
   for (const char* name : {"sd", "positive", "negative", "zero", "null"}) out[name] = effects[name];
-  out["signals"] = mmash_signals(model, centre, s.null);
+  out["signals"] = mmash_signals(model, centre, s.null, monitor);
   return out;
 }
 
@@ -99,13 +100,13 @@ Rcpp::List mmash_gibbs(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcp
   TbbExecutor executor(threads);
   RMonitor watch(monitor);
   // several chains share the threads among themselves: none for the inside of a sweep
-  const Mmash model(mmash_data(input), mmash_prior(prior), mmash_options(settings), nullptr);
+  const Mmash model(mmash_data(input, watch), mmash_prior(prior), mmash_options(settings), nullptr);
   const GibbsOptions options = gibbs_options(control);
   const MmashGibbs sampler(model, as_vector(prior_variance), options.warmup, keep_effects);
   std::vector<GibbsChain> chains = make_chains(model, sampler, start, options.chains);
   const Status status =
       run_gibbs(sampler, chains, options, static_cast<std::uint64_t>(seed), executor, watch);
-  Rcpp::List out = results(model, chains, executor);
+  Rcpp::List out = results(model, chains, executor, watch);
   Rcpp::List list(chains.size());
   for (std::size_t i = 0; i < chains.size(); ++i) list[i] = to_list(sampler, chains[i]);
   out["chains"] = list;

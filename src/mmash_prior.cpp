@@ -4,6 +4,7 @@
 #include "engine/em.h"
 #include "models/mmash/deconvolution.h"
 #include "rglue/executor.h"
+#include "rglue/monitor.h"
 
 using namespace mixology;
 
@@ -11,7 +12,8 @@ using namespace mixology;
 // NA where the SNP does not vary.
 // [[Rcpp::export(rng = false)]]
 Rcpp::List mmash_marginal(Rcpp::List input) {
-  const Mmash::Data data = mmash_data(input);
+  RMonitor watch;
+  const Mmash::Data data = mmash_data(input, watch);
   const Rcpp::NumericMatrix basis =
       data.gram ? Rcpp::NumericMatrix(0, 0) : Rcpp::as<Rcpp::NumericMatrix>(input["basis"]);
   const mmash::Marginal marginal = mmash::marginal_effects(data, basis.ncol());

@@ -18,6 +18,9 @@ class Monitor {
   // answers from the flag.
   virtual Action tick(int /*iteration*/, double /*objective*/) { return answer(); }
 
+  // Looks for a reason to stop and reports nothing. Safe from any thread, like tick().
+  virtual Action poll() { return answer(); }
+
   // Progress of a batch of independent tasks.
   virtual Action tick_batch(double /*done*/, double /*total*/) { return answer(); }
 
@@ -33,6 +36,27 @@ class Monitor {
 
  private:
   std::atomic<StopReason> reason_{StopReason::none};
+};
+
+// Leaves what there is no result of yet. A time limit waits for the first sweep.
+struct Interrupted {};
+inline void leave_if_interrupted(Monitor& monitor) {
+  monitor.poll();
+  if (monitor.reason() == StopReason::interrupted) throw Interrupted();
+}
+
+// Stands before another monitor where the steps of one sweep are no progress worth reporting.
+class Watch : public Monitor {
+ public:
+  explicit Watch(Monitor& outer) : outer_(outer) {}
+  Action tick_batch(double, double) override { return poll(); }
+  Action poll() override {
+    if (outer_.poll() == Action::stop) request_stop(outer_.reason());
+    return answer();
+  }
+
+ private:
+  Monitor& outer_;
 };
 
 }  // namespace mixology

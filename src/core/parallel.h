@@ -33,19 +33,25 @@ inline Range chunk_range(Index i, Index chunk, Index n) {
   return {begin, begin + chunk < n ? begin + chunk : n};
 }
 
-// Sum over chunks of map(range), added in order. T needs operator+=; n must be positive.
+// Sum over chunks of map(range), added in order. T needs operator+=; n must be positive. A sum is all
+// or nothing, half of one would look like a number: it is empty when `watch` stopped it.
 template <class T, class Map>
-T chunked_sum(Index n, Index chunk, Executor& executor, Map map) {
+T chunked_sum(Index n, Index chunk, Executor& executor, Monitor& watch, Map map) {
   const Index chunks = chunk_count(n, chunk);
   if (chunks == 1) return map(Range{0, n});
   std::vector<T> part(static_cast<std::size_t>(chunks));
-  Monitor unstoppable;  // a sum is all or nothing: half of one would look like a number
   executor.run(
       chunks, [&](Index i) { part[static_cast<std::size_t>(i)] = map(chunk_range(i, chunk, n)); },
-      unstoppable);
+      watch);
+  if (watch.stopped()) return T();
   T total = std::move(part[0]);
   for (std::size_t i = 1; i < part.size(); ++i) total += part[i];
   return total;
+}
+template <class T, class Map>
+T chunked_sum(Index n, Index chunk, Executor& executor, Map map) {
+  Monitor unstoppable;
+  return chunked_sum<T>(n, chunk, executor, unstoppable, map);
 }
 
 }  // namespace mixology

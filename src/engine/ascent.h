@@ -23,6 +23,9 @@
 // a sweep. A model whose objective is a small difference of large terms may supply
 //   double rounding() const      how far rounding alone can move the objective; or, where that
 //              depends on where the climb is, double rounding(const State&) const
+// A model whose local update is one long loop may take a Monitor& as third argument of update_local
+// and return early when its poll() says stop: the climb then goes back to where the sweep began. If
+// that was the first sweep and it was long, Interrupted leaves the climb: there is no fit yet.
 // A model whose objective has a size that says little (the density of measurements depends on their
 // units) may supply
 //   double objective_scale() const   what changes of the objective are small in comparison with
@@ -34,6 +37,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -56,6 +60,24 @@ constexpr int kStepTrials = 3;
 // followed by the whole step; one that rises takes it back. A curved valley needs short steps.
 constexpr double kStepReach = 1.0 / 16.0;
 constexpr double kShortestReach = 1.0 / 256.0;
+
+// A sweep that follows one of more seconds than this is given up when the monitor says stop, and the
+// climb goes back to where the sweep began: what that costs is little beside the sweep.
+constexpr double kLongSweep = 0.25;
+
+// A first sweep that is long can be left when the user interrupts it.
+class FirstSweep : public Monitor {
+ public:
+  explicit FirstSweep(Monitor& outer) : outer_(outer) {}
+  Action poll() override {
+    if (clock_.elapsed() > kLongSweep) leave_if_interrupted(outer_);
+    return Action::proceed;
+  }
+
+ private:
+  Monitor& outer_;
+  const Trace clock_;
+};
 
 // Where a climb stands beside its State: sweeps behind it, and the engine's own memory. Empty for
 // a new climb; what a stopped climb leaves here makes the next one its exact continuation.
@@ -109,6 +131,14 @@ template <class Model>
 struct has_longest_step<Model, std::void_t<decltype(std::declval<const Model&>().longest_step())>>
     : std::true_type {};
 
+template <class Model, class = void>
+struct has_watched_update : std::false_type {};
+template <class Model>
+struct has_watched_update<
+    Model, std::void_t<decltype(std::declval<const Model&>().update_local(
+               std::declval<typename Model::State&>(), Range(), std::declval<Monitor&>()))>>
+    : std::true_type {};
+
 template <class Model>
 class Ascent {
  public:
@@ -134,9 +164,19 @@ class Ascent {
   const Stats& stats() const { return stats_; }
 
  private:
-  Stats local(State& state) {
-    return chunked_sum<Stats>(model_.items(), model_.chunk(), executor_,
-                              [&](Range range) { return model_.update_local(state, range); });
+  // When `watch` stopped it, `state` and the sums are half of something.
+  Stats local(State& state, Monitor& watch) {
+    const Trace clock;
+    Stats sums =
+        chunked_sum<Stats>(model_.items(), model_.chunk(), executor_, watch, [&](Range range) {
+          if constexpr (has_watched_update<Model>::value) {
+            return model_.update_local(state, range, watch);
+          } else {
+            return model_.update_local(state, range);
+          }
+        });
+    seconds_ = clock.elapsed();
+    return sums;
   }
 
   void begin(const AscentProgress* progress) {
@@ -145,7 +185,10 @@ class Ascent {
     if (resumed) recall(progress->memory);
     last_ = iteration_ + options_.max_iterations;
     if (!resumed && has_stats_archive<Model>::value) ++iteration_;
-    if (!resumed || !has_stats_archive<Model>::value) stats_ = local(state_);
+    Monitor unstoppable;
+    FirstSweep first(monitor_);
+    Monitor& watch = has_watched_update<Model>::value ? first : unstoppable;
+    if (!resumed || !has_stats_archive<Model>::value) stats_ = local(state_, watch);
     value_ = model_.objective(state_, stats_);
     trace_.record(iteration_, value_);
     if (!std::isfinite(value_)) {
@@ -179,6 +222,13 @@ class Ascent {
   // else an extrapolation through the sweeps (SQUAREM scheme S3 of Varadhan & Roland 2008, Scand. J.
   // Stat. 35:335). Either is kept only if the objective rises.
   void step() {
+    const int position = position_;
+    const double reach = reach_;
+    advance();
+    if (given_up_) position_ = position, reach_ = reach;
+  }
+
+  void advance() {
     if (position_ < 2) {
       VectorXd& before = position_ == 0 ? theta0_ : theta1_;
       before = model_.parameters(state_);
@@ -196,8 +246,17 @@ class Ascent {
   }
 
   void sweep(const VectorXd& before) {
+    Monitor unstoppable;
+    Watch watch(monitor_);
+    std::optional<State> begun;
+    if (seconds_ > kLongSweep) begun = state_;
     model_.update_global(state_, stats_);
-    stats_ = local(state_);
+    Stats sums = local(state_, begun ? watch : unstoppable);
+    if (watch.stopped()) {
+      state_ = std::move(*begun);
+      return give_up();
+    }
+    stats_ = std::move(sums);
     const double old_value = value_;
     value_ = model_.objective(state_, stats_);
     trace_.record(++iteration_, value_);
@@ -232,7 +291,12 @@ class Ascent {
   bool try_point(const VectorXd& theta) {
     State trial = state_;
     model_.set_parameters(trial, theta);
-    Stats trial_stats = local(trial);
+    Watch watch(monitor_);
+    Stats trial_stats = local(trial, watch);
+    if (watch.stopped()) {
+      give_up();
+      return false;
+    }
     const double trial_value = model_.objective(trial, trial_stats);
     ++iteration_;
     const double tie = kTie * objective_scale(std::abs(value_) + 1.0) + rounding();
@@ -298,6 +362,11 @@ class Ascent {
       trace_.end(Status::paused, "stopped to be saved");
     }
   }
+  // The climb stands where the sweep that was stopped began, which a resumed one repeats.
+  void give_up() {
+    given_up_ = true;
+    stop();
+  }
   void stop() { trace_.end(stopped_status(monitor_.reason()), "stopped before it converged"); }
 
   static std::string text(const char* format, double value) {
@@ -320,7 +389,9 @@ class Ascent {
   double value_ = 0.0;
   int iteration_ = 0;
   int last_ = 0;
+  double seconds_ = 0.0;  // of the last local update
   bool may_pause_ = false;
+  bool given_up_ = false;
 };
 
 }  // namespace mixology

@@ -98,10 +98,11 @@ class Mmash {
   }
 
   // ---- sweeps (models/mmash/sweep.h) ----
-  Stats update_local(State& s, Range) const;
-  // Calls visit(p, d, phi, workspace) -> new mean for every SNP in turn, keeping R up to date.
+  Stats update_local(State& s, Range, Monitor& watch) const;
+  // Calls visit(p, d, phi, workspace) -> new mean for every SNP in turn, keeping R up to date, until
+  // the monitor says stop.
   template <class Visit>
-  void visit_all(State& s, mmash::Workspace& w, Visit visit) const;
+  void visit_all(State& s, mmash::Workspace& w, Monitor& watch, Visit visit) const;
 
   void update_global(State& s, const Stats& stats) const {
     if (options_.learn_weights) s.log_weights = updated_weights(stats);
@@ -254,13 +255,13 @@ class Mmash {
   template <class Visit>
   void visit_block(State& s, mmash::Workspace& w, Index block, const double* x, Visit& visit) const;
   template <class Visit>
-  void visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const;
+  void visit_patterns(State& s, mmash::Workspace& w, Monitor& watch, Visit& visit) const;
   void measure_patterns();
   void set_precisions(State& s) const;
   Stats complete_stats(const State& s, const MatrixXd& second) const;
   Stats pattern_stats(const State& s, const std::vector<MatrixXd>& spread) const;
-  Stats sweep_complete(State& s) const;
-  Stats sweep_patterns(State& s) const;
+  Stats sweep_complete(State& s, Monitor& watch) const;
+  Stats sweep_patterns(State& s, Monitor& watch) const;
 
   VectorXd response_variance() const;
   MatrixXd bayes_factors(const State& s, const std::vector<Index>& components) const;

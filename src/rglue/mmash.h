@@ -12,6 +12,7 @@
 #include "models/mmash/signals.h"
 #include "rglue/archive.h"
 #include "rglue/fit.h"
+#include "rglue/monitor.h"
 
 namespace mixology {
 
@@ -67,20 +68,23 @@ inline std::shared_ptr<const mmash::Genotypes> sparse_genotypes(const Rcpp::S4& 
                                                   dim[1]);
 }
 
+inline std::shared_ptr<const mmash::BedGenotypes> bed_genotypes(const Rcpp::List& input) {
+  return mmash::open_bed(Rcpp::as<std::string>(input["x"]), Rcpp::as<int>(input["rows"]),
+                         Rcpp::as<int>(input["cols"]), Rcpp::as<bool>(input["count_first"]));
+}
+
 // Genotypes that are kept in one byte or two bits, or only where they are not 0.
 inline std::shared_ptr<const mmash::Genotypes> mmash_genotypes(const Rcpp::List& input) {
   const Rcpp::RObject x = input["x"];
   const std::string kind = Rcpp::as<std::string>(input["kind"]);
   const Index samples = Rcpp::as<int>(input["rows"]);
-  if (kind == "bed") {
-    return mmash::open_bed(Rcpp::as<std::string>(x), samples, Rcpp::as<int>(input["cols"]),
-                           Rcpp::as<bool>(input["count_first"]));
-  }
+  if (kind == "bed") return bed_genotypes(input);
   if (kind == "sparse") return sparse_genotypes(Rcpp::S4(x));
   return std::make_shared<mmash::ByteGenotypes>(as_bytes(x), samples);
 }
 
-inline std::shared_ptr<const mmash::Design> mmash_design(const Rcpp::List& input) {
+inline std::shared_ptr<const mmash::Design> mmash_design(const Rcpp::List& input,
+                                                         Monitor& monitor) {
   const std::string kind = Rcpp::as<std::string>(input["kind"]);
   mmash::DesignOptions options;
   options.standardize = Rcpp::as<bool>(input["standardize"]);
@@ -96,7 +100,9 @@ inline std::shared_ptr<const mmash::Design> mmash_design(const Rcpp::List& input
     const Eigen::Map<const MatrixXd> view(m.begin(), m.nrow(), m.ncol());
     return std::make_shared<mmash::DenseDesign>(view, options);
   }
-  return std::make_shared<mmash::CodedDesign>(mmash_genotypes(input), options);
+  return interruptible([&] {
+    return std::make_shared<mmash::CodedDesign>(mmash_genotypes(input), options, monitor);
+  });
 }
 
 inline std::vector<mmash::Pattern> mmash_patterns(const Rcpp::List& list) {
@@ -111,9 +117,9 @@ inline std::vector<mmash::Pattern> mmash_patterns(const Rcpp::List& list) {
   return out;
 }
 
-inline Mmash::Data mmash_data(const Rcpp::List& input) {
+inline Mmash::Data mmash_data(const Rcpp::List& input, Monitor& monitor) {
   Mmash::Data data;
-  data.design = mmash_design(input);
+  data.design = mmash_design(input, monitor);
   data.gram = Rcpp::as<std::string>(input["kind"]) == "gram";
   data.n = Rcpp::as<double>(input["n"]);
   const MatrixXd y = as_matrix(input["y"]);
@@ -200,10 +206,17 @@ inline Rcpp::List to_list(const std::vector<mmash::Signal>& signals) {
   return out;
 }
 
-// `null`: the probability of the null of each effect; NaN: the prior has none.
-inline Rcpp::List mmash_signals(const Mmash& model, const Mmash::State& state,
-                                const VectorXd& null) {
+// Beyond this many genotypes the signals of a fit that was stopped are not looked for: that takes
+// seconds, and there may be many of them yet.
+constexpr double kManyGenotypes = 1e8;
+
+// `null`: the probability of the null of each effect; NaN: the prior has none. NULL: not looked for.
+inline Rcpp::RObject mmash_signals(const Mmash& model, const Mmash::State& state,
+                                   const VectorXd& null, const Monitor& monitor) {
   if (!model.prior().null || model.options().marginal) return Rcpp::List();
+  const double genotypes =
+      static_cast<double>(model.design().rows()) * static_cast<double>(model.cols());
+  if (monitor.stopped() && genotypes > kManyGenotypes) return R_NilValue;
   const VectorXd pip = 1.0 - null.array();
   return to_list(mmash::SignalFinder(model, state, mmash::SignalOptions()).find(pip));
 }

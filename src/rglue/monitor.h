@@ -15,6 +15,9 @@ namespace mixology {
 
 class RMonitor : public Monitor {
  public:
+  // Interrupts alone.
+  RMonitor() : time_limit_(HUGE_VAL), pause_after_(HUGE_VAL), progress_(R_NilValue) {}
+
   // `settings` comes from new_monitor() in R.
   explicit RMonitor(const Rcpp::List& settings)
       : time_limit_(Rcpp::as<double>(settings["time_limit"])),
@@ -23,7 +26,7 @@ class RMonitor : public Monitor {
 
   Action tick(int iteration, double objective) override {
     if (!on_main_thread()) return answer();
-    poll();
+    look();
     report(iteration, NA_REAL, objective);
     if (stopped()) return Action::stop;
     return seconds() >= pause_after_ ? Action::pause : Action::proceed;
@@ -31,8 +34,13 @@ class RMonitor : public Monitor {
 
   Action tick_batch(double done, double total) override {
     if (!on_main_thread()) return answer();
-    poll();
+    look();
     report(done, total, NA_REAL);
+    return answer();
+  }
+
+  Action poll() override {
+    if (on_main_thread()) look();
     return answer();
   }
 
@@ -44,7 +52,7 @@ class RMonitor : public Monitor {
   bool on_main_thread() const { return std::this_thread::get_id() == main_thread_; }
   double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
-  void poll() {
+  void look() {
     if (stopped()) return;
     try {
       Rcpp::checkUserInterrupt();
@@ -70,5 +78,15 @@ class RMonitor : public Monitor {
   Rcpp::RObject progress_;
   double last_report_ = 0.0;
 };
+
+// What the core leaves by Interrupted is an interrupt of R.
+template <class Call>
+auto interruptible(Call call) {
+  try {
+    return call();
+  } catch (const Interrupted&) {
+    throw Rcpp::internal::InterruptedException();
+  }
+}
 
 }  // namespace mixology

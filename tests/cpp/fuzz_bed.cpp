@@ -26,10 +26,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::uint64_t v = 0; v < variants; ++v) {
     const std::uint8_t* from = file.data() + 3 + v * per_variant;
     mmash::decode_bed(from, n, table, out.data());
+    Index missing = 0;
     for (std::uint64_t i = 0; i < samples; ++i) {
       const int code = (from[i / 4] >> (2 * (i % 4))) & 3;
       FUZZ_REQUIRE(out[i] == table[code]);
+      missing += code == 1;
     }
+    FUZZ_REQUIRE(mmash::count_missing_bed(from, n) == missing);
   }
   return 0;
 }

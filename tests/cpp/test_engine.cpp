@@ -3,6 +3,7 @@
 #include <catch.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <stdexcept>
 #include <thread>
@@ -76,7 +77,7 @@ struct TinyMixture {
     state.mean = theta.tail(k);
   }
 
-  void gibbs_sweep(State& state, const SweepKey& key, Executor&) const {
+  void gibbs_sweep(State& state, const SweepKey& key, Executor&, Monitor&) const {
     const Eigen::Index k = state.mean.size();
     VectorXd n = VectorXd::Zero(k), sum = VectorXd::Zero(k);
     for (Index i = 0; i < items(); ++i) {
@@ -162,6 +163,44 @@ class PauseAt : public Monitor {
 
  private:
   const int at_;
+};
+
+// Says stop at the n-th look.
+class StopAtPoll : public Monitor {
+ public:
+  explicit StopAtPoll(int polls) : polls_(polls) {}
+  Action poll() override {
+    if (++seen_ == polls_) request_stop(StopReason::interrupted);
+    return answer();
+  }
+
+ private:
+  const int polls_;
+  int seen_ = 0;
+};
+
+// Sweeps that take so long that they can be given up.
+struct SlowMixture : TinyMixture {
+  static constexpr int kPieces = 4;
+  explicit SlowMixture(const TinyMixture& model) : TinyMixture(model) {
+    chunk_size = model.x.size() / kPieces;
+  }
+  static void wait() {
+    std::this_thread::sleep_for(std::chrono::duration<double>(1.1 * kLongSweep / kPieces));
+  }
+  Stats update_local(State& state, Range range) const {
+    wait();
+    return TinyMixture::update_local(state, range);
+  }
+  void gibbs_sweep(State& state, const SweepKey& key, Executor& executor, Monitor& watch) const {
+    for (int i = 0; i < kPieces; ++i) {
+      wait();
+      if (watch.poll() == Action::stop) return;
+      state.mean[0] += 1.0;  // what is given up must leave no trace
+    }
+    state.mean[0] -= kPieces;
+    TinyMixture::gibbs_sweep(state, key, executor, watch);
+  }
 };
 
 bool never_falls(const Trace& trace) {
@@ -274,6 +313,89 @@ TEST_CASE("a stopped climb goes on bitwise from its saved state") {
       REQUIRE(rest.iterations() == 20);
       REQUIRE(rest.last() == long_trace.last());
     }
+  }
+}
+
+TEST_CASE("a long sweep is given up when the monitor says stop, and repeated by what goes on") {
+  const SlowMixture model(tiny_model());
+  Executor serial;
+  Monitor quiet;
+  EmOptions options;
+  options.max_iterations = 4;
+  auto whole = tiny_start();
+  const Trace long_trace = run_em(model, whole, options, serial, quiet);
+  for (int poll : {2, 10}) {  // in the middle of a sweep, of the step after two
+    StopAtPoll impatient(poll);
+    auto state = tiny_start();
+    AscentProgress progress;
+    const Trace first = run_em(model, state, options, serial, impatient, &progress);
+    REQUIRE(first.status == Status::interrupted);
+    REQUIRE(first.iterations() == progress.iteration);
+    REQUIRE(progress.iteration == (poll - 2) / SlowMixture::kPieces);
+    options.max_iterations = 4 - progress.iteration;
+    auto rest = model.load(model.save(state));
+    const Trace second = run_em(model, rest, options, serial, quiet, &progress);
+    REQUIRE(rest.mean == whole.mean);
+    REQUIRE(second.last() == long_trace.last());
+    options.max_iterations = 4;
+  }
+}
+
+// A model whose local update is one long loop.
+struct LongLoop : SlowMixture {
+  using SlowMixture::SlowMixture;
+  Index chunk() const { return items(); }
+  Stats update_local(State& state, Range range, Monitor& watch) const {
+    for (int i = 0; i < 2 * kPieces; ++i) {
+      wait();
+      if (watch.poll() == Action::stop) break;
+    }
+    return TinyMixture::update_local(state, range);
+  }
+};
+
+TEST_CASE("a long first sweep is left when the user interrupts it") {
+  const LongLoop model(tiny_model());
+  Executor serial;
+  StopAtPoll impatient(1);  // the first look that is passed on, after the time of a long sweep
+  auto state = tiny_start();
+  REQUIRE_THROWS_AS(run_em(model, state, EmOptions(), serial, impatient), Interrupted);
+}
+
+TEST_CASE("a long Gibbs sweep is given up when the monitor says stop") {
+  const SlowMixture model(tiny_model());
+  Executor serial;
+  GibbsOptions options;
+  options.iterations = 3;
+  options.warmup = 0;
+  Monitor quiet;
+  std::vector<Chain<TinyMixture::State>> whole(1);
+  whole[0].state = tiny_start();
+  run_gibbs(model, whole, options, 5, serial, quiet);
+  StopAtPoll impatient(SlowMixture::kPieces + 2);  // in the second sweep
+  std::vector<Chain<TinyMixture::State>> chains(1);
+  chains[0].state = tiny_start();
+  REQUIRE(run_gibbs(model, chains, options, 5, serial, impatient) == Status::interrupted);
+  REQUIRE(chains[0].iteration == 1);
+  run_gibbs(model, chains, options, 5, serial, quiet);
+  REQUIRE(chains[0].state.mean == whole[0].state.mean);
+  REQUIRE(chains[0].draws.size() == 3);
+}
+
+TEST_CASE("chains that share a thread go ahead together") {
+  const TinyMixture model = tiny_model(20000);
+  Executor serial;
+  GibbsOptions options;
+  options.iterations = 100000;
+  options.warmup = 0;
+  StopAfter impatient(400);
+  std::vector<Chain<TinyMixture::State>> chains(3);
+  for (auto& chain : chains) chain.state = tiny_start();
+  run_gibbs(model, chains, options, 5, serial, impatient);
+  REQUIRE(chains[0].iteration >= 50);
+  for (const auto& chain : chains) {
+    REQUIRE(chain.iteration == chains[0].iteration);
+    REQUIRE(chain.draws.size() == static_cast<std::size_t>(chain.iteration));
   }
 }
 

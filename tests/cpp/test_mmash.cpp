@@ -219,4 +219,6 @@ TEST_CASE("two-bit genotypes") {
   mmash::decode_bed(file + 3, 5, table, out);
   const double expected[5] = {0.0, -1.0, 1.0, 2.0, 1.0};
   for (int i = 0; i < 5; ++i) CHECK(out[i] == expected[i]);
+  CHECK(mmash::count_missing_bed(file + 3, 5) == 1);
+  CHECK(mmash::count_missing_bed(file + 3, 1) == 0);
 }

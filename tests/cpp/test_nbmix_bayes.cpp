@@ -507,11 +507,12 @@ TEST_CASE("allocations are drawn with the ratios of the joint density") {
   expected_rate /= total;
   VectorXd seen = VectorXd::Zero(4);
   double at_zero = 0.0, rate = 0.0;
+  Monitor unstoppable;
   const int draws = 20000;
   for (int i = 0; i < draws; ++i) {
     NbmixGibbs::State state = model.init(m);
     const SweepKey key{9, 0, static_cast<std::uint64_t>(i)};
-    const NbmixGibbs::Draws cells_drawn = model.draw_cells(state, key, false);
+    const NbmixGibbs::Draws cells_drawn = model.draw_cells(state, key, false, unstoppable);
     seen[static_cast<Index>(cells_drawn.count[0])] += 1.0;
     at_zero += cells_drawn.count[2];
     rate += cells_drawn.rates.sum();
@@ -574,6 +575,7 @@ TEST_CASE("alternating sweeps and new data returns the prior (Geweke 2004)") {
     }
     return m;
   };
+  Monitor unstoppable;
   const int rounds = 20000, batches = 40;
   MatrixXd direct(rounds, 7), chain(rounds, 7);
   Rng rng(77);
@@ -592,7 +594,7 @@ TEST_CASE("alternating sweeps and new data returns the prior (Geweke 2004)") {
     const NbmixGibbs model(gene, prior, 1 << 30);
     NbmixGibbs::State state = model.init(m);
     state.mixture = m;
-    model.gibbs_sweep(state, SweepKey{1, 0, static_cast<std::uint64_t>(i)}, serial);
+    model.gibbs_sweep(state, SweepKey{1, 0, static_cast<std::uint64_t>(i)}, serial, unstoppable);
     m = state.mixture;
     chain.row(i) = summaries(m).transpose();
   }

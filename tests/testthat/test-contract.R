@@ -240,6 +240,24 @@ for (model in mixology:::registered_models()) {
       expect_false(short$convergence$converged)
       expect_identical(short$convergence$status, "time_limit")
     })
+
+    if (method == "gibbs") {
+      test_that(paste(label, "goes on after a stop in the middle as if there had been none"), {
+        sweeps <- 4000
+        long <- function(limit) {
+          control <- gibbs_control(chains = 3, iterations = sweeps, warmup = 20,
+                                   time_limit = limit)
+          fit_model(model, method, control = control, threads = 1)
+        }
+        short <- long(0.05) # a machine may be done by then, or not have begun
+        done <- short$convergence$iterations
+        expect_lte(done, sweeps)
+        on <- if (done < sweeps) suppressWarnings(resume(short, sweeps - done)) else short
+        whole <- long(Inf)
+        expect_identical(on$posterior$draws, whole$posterior$draws)
+        expect_identical(coef(on), coef(whole))
+      })
+    }
   }
 }
 

@@ -208,6 +208,10 @@ test_that("a chain stopped before its first draw goes on as if it had not been",
   stopped <- suppressWarnings(nbmix(x, k = 2, method = "gibbs", seed = 1, control = gibbs_control(
     chains = 2, iterations = 60, warmup = 20, time_limit = 1e-9)))
   expect_equal(stopped$convergence$iterations, 0)
+  expect_match(stopped$convergence$reason, "stopped in warm-up")
+  expect_equal(objective(stopped)$iter, 0)
+  table <- tidy(stopped, conf.int = TRUE) # where chains stand has no spread
+  expect_true(all(is.na(table[c("std.error", "conf.low", "conf.high")])))
   whole <- suppressWarnings(nbmix(x, k = 2, method = "gibbs", seed = 1, control = gibbs_control(
     chains = 2, iterations = 60, warmup = 20)))
   on <- suppressWarnings(resume(stopped, 60))

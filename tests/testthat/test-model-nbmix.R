@@ -185,6 +185,25 @@ test_that("equal counts, all zeros and more components than values have document
   expect_equal(unname(one_cell$estimate$mean), 7)
 })
 
+test_that("components that coincide have no standard errors", {
+  for (x in list(c(5, 5, 6), c(3, 3, 4), c(10, 11, 10, 10))) {
+    expect_true(all(is.na(tidy(nbmix(x, k = 2, seed = 1))$std.error)))
+  }
+})
+
+test_that("equal counts of cells that differ in size are data like others", {
+  s <- rep(c(.2, 1, 5), each = 20)
+  x <- rep(4, 60)
+  fit <- nbmix(x, k = 1:3, size_factors = s, seed = 1)
+  expect_identical(fit$outcome, "ok")
+  minus <- function(p) -sum(dnbinom(x, size = exp(-p[2]), mu = s * exp(p[1]), log = TRUE))
+  best <- optim(c(log(4), 0), minus, control = list(reltol = 1e-14, maxit = 5000))
+  one <- nbmix(x, size_factors = s)
+  expect_equal(as.numeric(logLik(one)), -best$value, tolerance = 1e-8)
+  expect_equal(unname(one$estimate$dispersion), exp(best$par[2]), tolerance = 1e-4)
+  expect_gt(as.numeric(logLik(nbmix(x, k = 3, size_factors = s, seed = 1))), as.numeric(logLik(one)))
+})
+
 test_that("bad counts, size factors and numbers of components are errors that name them", {
   expect_error(nbmix(c(1, -1)), "'x' must be counts")
   expect_error(nbmix(c(1, 1.5)), "1.5 at position 2")

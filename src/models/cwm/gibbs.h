@@ -53,12 +53,12 @@ class Gibbs {
     return state;
   }
 
-  void gibbs_sweep(State& state, const SweepKey& key, Executor& executor) const {
+  void gibbs_sweep(State& state, const SweepKey& key, Executor& executor, Monitor& watch) const {
     Rng rng(key.seed, key.chain, key.iteration, 0, 1);
     draw_components(state, rng);
     draw_weights(state, rng);
     for (std::size_t j = 0; j < state.kernel.size(); ++j) set_kernel(state, j);
-    state.stats = chunked_sum<Stats>(data_.n(), kChunk, executor, [&](Range range) {
+    state.stats = chunked_sum<Stats>(data_.n(), kChunk, executor, watch, [&](Range range) {
       Rng local(key.seed, key.chain, key.iteration, static_cast<std::uint64_t>(range.begin), 2);
       return local_pass(data_, state.kernel, range, DrawLabels{state.z, local});
     });

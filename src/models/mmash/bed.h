@@ -54,6 +54,19 @@ inline void decode_bed(const std::uint8_t* from, Index samples, const double* ta
   for (Index i = 4 * whole; i < samples; ++i) out[i] = table[(from[i / 4] >> (2 * (i % 4))) & 3];
 }
 
+// Missing genotypes (code 1) of one SNP.
+inline Index count_missing_bed(const std::uint8_t* from, Index samples) {
+  const auto one = [](std::uint8_t byte) {  // both bits of a pair at once: low set, high not
+    return static_cast<unsigned>(byte & ~(byte >> 1) & 0x55);
+  };
+  Index out = 0;
+  const Index whole = samples / 4;
+  for (Index i = 0; i < whole; ++i) out += __builtin_popcount(one(from[i]));
+  const auto rest = static_cast<unsigned>(samples % 4);
+  if (rest > 0) out += __builtin_popcount(one(from[whole]) & ((1u << (2 * rest)) - 1u));
+  return out;
+}
+
 class BedGenotypes : public Genotypes {
  public:
   // Takes over the mapping [data, data + size).
@@ -73,17 +86,22 @@ class BedGenotypes : public Genotypes {
     return first_ ? 2.0 - second : second;
   }
   void decode(Index variant, const double* table, double* out) const override {
-    decode_bed(data_ + 3 + variant * ((samples_ + 3) / 4), samples_, table, out);
+    decode_bed(bytes(variant), samples_, table, out);
   }
+  Index missing(Index variant) const { return count_missing_bed(bytes(variant), samples_); }
 
  private:
+  const std::uint8_t* bytes(Index variant) const {
+    return data_ + 3 + variant * ((samples_ + 3) / 4);
+  }
+
   const std::uint8_t* data_;
   std::size_t size_;
   Index samples_, variants_;
   bool first_;  // alleles counted: the first of the .bim file instead of the second
 };
 
-inline std::shared_ptr<const Genotypes> open_bed(const std::string& path, Index samples,
+inline std::shared_ptr<const BedGenotypes> open_bed(const std::string& path, Index samples,
                                                  Index variants, bool count_first) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) {

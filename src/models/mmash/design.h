@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/monitor.h"
 #include "core/panel.h"
 #include "core/types.h"
 
@@ -44,6 +45,25 @@ class Design {
   // Columns of a block, leading() apart, where they are kept; else null, and column() makes one.
   virtual const double* stored(Index /*block*/) const { return nullptr; }
   virtual void column(Index p, double* out) const = 0;
+  // Inner products of some columns.
+  virtual MatrixXd inner(const std::vector<Index>& which) const {
+    const Index n = static_cast<Index>(which.size());
+    MatrixXd x(leading_, n);
+    for (Index i = 0; i < n; ++i) column(which[static_cast<std::size_t>(i)], x.col(i).data());
+    MatrixXd out = MatrixXd::Zero(n, n);
+    add_inner(x.data(), n, out.data(), n);
+    return out;
+  }
+
+  // out += x'right for nx and nr columns; so many rows at a time that they stay in the cache.
+  void add_products(const double* x, Index nx, const double* right, Index nr, double* out,
+                    Index ldo) const {
+    constexpr Index kRows = 2048;
+    for (Index i = 0; i < leading_; i += kRows) {
+      panel::cross(x + i, leading_, nx, right + i, leading_, nr, std::min(kRows, leading_ - i), out,
+                   ldo);
+    }
+  }
 
   const double* gram(Index block) const { return gram_.data() + block * kBlock * kBlock; }
   double square(Index p) const { return squares_[p]; }
@@ -67,8 +87,11 @@ class Design {
   }
 
   void fill_gram(Index block, const double* x) {
-    double* g = gram_.data() + block * kBlock * kBlock;
-    panel::cross(x, leading_, count(block), x, leading_, count(block), leading_, g, kBlock);
+    add_inner(x, count(block), gram_.data() + block * kBlock * kBlock, kBlock);
+  }
+
+  void add_inner(const double* x, Index n, double* out, Index ldo) const {
+    add_products(x, n, x, n, out, ldo);
   }
 
   void find_common_square() {
@@ -89,6 +112,27 @@ class Design {
   std::vector<double> gram_;
   double common_ = 0.0;
 };
+
+// X'right for `right` of leading() rows.
+inline MatrixXd products(const Design& design, const MatrixXd& right) {
+  MatrixXd out = MatrixXd::Zero(design.cols(), right.cols());
+  std::vector<double> buffer(static_cast<std::size_t>(design.leading() * kBlock));
+  for (Index block = 0; block < design.blocks(); ++block) {
+    const double* x = design.stored(block);
+    for (Index i = 0; x == nullptr && i < design.count(block); ++i) {
+      design.column(design.first(block) + i, buffer.data() + i * design.leading());
+    }
+    design.add_products(x != nullptr ? x : buffer.data(), design.count(block), right.data(),
+                        right.cols(), out.data() + design.first(block), out.rows());
+  }
+  return out;
+}
+
+inline MatrixXd correlations(const Design& design, const std::vector<Index>& which) {
+  const MatrixXd product = design.inner(which);
+  const VectorXd by = product.diagonal().cwiseSqrt().cwiseInverse();
+  return by.asDiagonal() * product * by.asDiagonal();
+}
 
 // Doubles, copied once.
 class DenseDesign : public Design {
@@ -153,7 +197,9 @@ class Genotypes {
 
 class CodedDesign : public Design {
  public:
-  CodedDesign(std::shared_ptr<const Genotypes> source, const DesignOptions& options)
+  // Going through many genotypes takes seconds: left by Interrupted when the monitor says so.
+  CodedDesign(std::shared_ptr<const Genotypes> source, const DesignOptions& options,
+              Monitor& monitor)
       : source_(std::move(source)), options_(options) {
     const bool all = options_.samples.empty();
     allocate(all ? source_->samples() : static_cast<Index>(options_.samples.size()),
@@ -162,6 +208,7 @@ class CodedDesign : public Design {
     basis_part_ = MatrixXd::Zero(options_.basis.cols(), cols());
     std::vector<double> buffer(static_cast<std::size_t>(leading_ * kBlock), 0.0);
     for (Index b = 0; b < blocks(); ++b) {
+      leave_if_interrupted(monitor);
       for (Index i = 0; i < count(b); ++i) prepare(first(b) + i, buffer.data() + i * leading_);
       fill_gram(b, buffer.data());
     }
@@ -311,6 +358,16 @@ class GramDesign : public Design {
   const double* stored(Index block) const override { return x_.data() + first(block) * leading_; }
   void column(Index p, double* out) const override {
     std::copy(x_.col(p).data(), x_.col(p).data() + leading_, out);
+  }
+  MatrixXd inner(const std::vector<Index>& which) const override {
+    const Index n = static_cast<Index>(which.size());
+    MatrixXd out(n, n);
+    for (Index i = 0; i < n; ++i) {
+      for (Index k = 0; k < n; ++k) {
+        out(i, k) = x_(which[static_cast<std::size_t>(i)], which[static_cast<std::size_t>(k)]);
+      }
+    }
+    return out;
   }
 
  private:

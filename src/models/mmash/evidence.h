@@ -78,28 +78,6 @@ inline std::vector<Direction> directions(const Mmash& model, const Mmash::State&
   return out;
 }
 
-// Correlations of the SNPs `snps`.
-inline MatrixXd correlations(const Mmash& model, const std::vector<Index>& snps) {
-  const Design& design = model.design();
-  const Index m = static_cast<Index>(snps.size());
-  std::vector<double> column(static_cast<std::size_t>(design.leading()));
-  MatrixXd x(model.data().gram ? m : design.rows(), m);
-  for (Index i = 0; i < m; ++i) {
-    const Index p = snps[static_cast<std::size_t>(i)];
-    design.column(p, column.data());
-    if (model.data().gram) {
-      for (Index k = 0; k < m; ++k) {
-        x(k, i) = column[static_cast<std::size_t>(snps[static_cast<std::size_t>(k)])];
-      }
-    } else {
-      x.col(i) = Eigen::Map<const VectorXd>(column.data(), design.rows());
-    }
-  }
-  MatrixXd g = model.data().gram ? x : MatrixXd(x.transpose() * x);
-  const VectorXd by = g.diagonal().cwiseSqrt().cwiseInverse();
-  return by.asDiagonal() * g * by.asDiagonal();
-}
-
 inline double correlation_gap(const Mmash& model, const Mmash::State& s) {
   const std::vector<Direction> at = directions(model, s);
   std::vector<Index> snps;
@@ -107,7 +85,7 @@ inline double correlation_gap(const Mmash& model, const Mmash::State& s) {
   std::sort(snps.begin(), snps.end());
   snps.erase(std::unique(snps.begin(), snps.end()), snps.end());
   if (snps.size() < 2) return 0.0;
-  const MatrixXd r = correlations(model, snps);
+  const MatrixXd r = correlations(model.design(), snps);
   const auto n = static_cast<Index>(at.size());
   MatrixXd m = MatrixXd::Identity(n, n);
   auto place = [&](const Direction& direction) {

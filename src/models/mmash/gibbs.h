@@ -50,13 +50,13 @@ class MmashGibbs {
     return s;
   }
 
-  void gibbs_sweep(State& s, const SweepKey& key, Executor&) const {
+  void gibbs_sweep(State& s, const SweepKey& key, Executor&, Monitor& watch) const {
     Rng rng(key.seed, key.chain, key.iteration);
     const bool summing = key.iteration >= static_cast<std::uint64_t>(warmup_);
     VectorXd count = VectorXd::Zero(model_.prior().components());
     mmash::Workspace w;
     s.model.mixture->reserve(w);
-    model_.visit_all(s.model, w,
+    model_.visit_all(s.model, w, watch,
                      [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                          mmash::Workspace& work) -> const VectorXd& {
                        m.update(phi, d, work);
@@ -67,6 +67,7 @@ class MmashGibbs {
                        if (summing && !(m.prior().null && drawn == 0)) s.effects[p] += 1.0;
                        return work.mean;
                      });
+    if (watch.stopped()) return;
     const auto site = static_cast<std::uint64_t>(model_.cols());
     if (model_.options().learn_weights) {
       rng.move_to(key.iteration, site);

@@ -39,6 +39,24 @@ inline void one_pair(const double* x, const double* y, const std::vector<Index>&
 
 }  // namespace marginal_detail
 
+// Of complete responses or of sufficient statistics, from X'Y and Y'Y.
+inline void from_products(const Mmash::Data& data, double used, Marginal& out) {
+  const Design& design = *data.design;
+  const MatrixXd xy = data.gram ? data.response : products(design, data.response);
+  const VectorXd yy = data.gram ? VectorXd(data.cross.diagonal())
+                                : VectorXd(data.response.colwise().squaredNorm());
+  const double df = data.n - 2.0 - used;
+  for (Index p = 0; p < design.cols(); ++p) {
+    const double d = design.square(p);
+    if (d <= 0.0 || !(df > 0.0)) continue;
+    for (Index j = 0; j < out.estimate.cols(); ++j) {
+      const double left = std::max(yy[j] - xy(p, j) * xy(p, j) / d, 0.0);
+      out.estimate(p, j) = xy(p, j) / d;
+      out.error(p, j) = std::sqrt(left / (df * d));
+    }
+  }
+}
+
 // `used`: degrees of freedom that covariates have taken.
 inline Marginal marginal_effects(const Mmash::Data& data, double used) {
   const Design& design = *data.design;
@@ -46,25 +64,13 @@ inline Marginal marginal_effects(const Mmash::Data& data, double used) {
   Marginal out;
   out.estimate = out.error =
       MatrixXd::Constant(design.cols(), nj, std::numeric_limits<double>::quiet_NaN());
-  if (data.gram) {
-    for (Index p = 0; p < design.cols(); ++p) {
-      const double d = design.square(p);
-      if (d <= 0.0) continue;
-      for (Index j = 0; j < nj; ++j) {
-        const double xy = data.response(p, j);
-        const double left = std::max(data.cross(j, j) - xy * xy / d, 0.0);
-        out.estimate(p, j) = xy / d;
-        out.error(p, j) = std::sqrt(left / ((data.n - 2.0) * d));
-      }
-    }
+  if (data.patterns.empty()) {
+    from_products(data, used, out);
     return out;
   }
   std::vector<std::vector<Index>> rows(static_cast<std::size_t>(nj));
   for (Index j = 0; j < nj; ++j) {
     auto& list = rows[static_cast<std::size_t>(j)];
-    if (data.patterns.empty()) {
-      for (Index i = 0; i < design.rows(); ++i) list.push_back(i);
-    }
     for (const Pattern& pattern : data.patterns) {
       bool seen = false;
       for (Index s : pattern.seen) seen = seen || s == j;

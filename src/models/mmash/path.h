@@ -34,14 +34,15 @@ class GroupLassoPath {
     if (model_.options().learn_residual) {
       model_.set_residual(state_, MatrixXd(state_.sigma.diagonal().asDiagonal()));
     }
-    const double top = largest_penalty();
+    const double top = largest_penalty(monitor);
     if (!(top > 0.0)) return out;
     for (int i = 1; i <= count; ++i) {
       lambda_ = top * std::pow(options_.smallest, static_cast<double>(i) / count);
       for (int sweep = 0; sweep < options_.sweeps; ++sweep) {
         if (monitor.tick_batch(i - 1, count) == Action::stop) return out;
-        if (descend() < options_.tolerance) break;
+        if (descend(monitor) < options_.tolerance) break;
       }
+      if (monitor.stopped()) return out;
       out.push_back(finished());
     }
     return out;
@@ -70,11 +71,11 @@ class GroupLassoPath {
     return out;
   }
 
-  double largest_penalty() {
+  double largest_penalty(Monitor& monitor) {
     double top = 0.0;
     Mmash::State at_zero = state_;
     model_.visit_all(
-        at_zero, workspace_,
+        at_zero, workspace_, monitor,
         [&](Index p, const Mixture&, const double* phi, double, Workspace& w) -> const VectorXd& {
           top = std::max(top, size(phi) / std::sqrt(model_.design().square(p)));
           w.mean = at_zero.mean.col(p);
@@ -94,10 +95,10 @@ class GroupLassoPath {
     return (v.array().square() / state_.sigma.diagonal().array()).sqrt().maxCoeff();
   }
 
-  double descend() {
+  double descend(Monitor& monitor) {
     double moved = 0.0;
     model_.visit_all(
-        state_, workspace_,
+        state_, workspace_, monitor,
         [&](Index p, const Mixture&, const double* phi, double, Workspace& w) -> const VectorXd& {
           const double d = model_.design().square(p);
           const double norm = size(phi);

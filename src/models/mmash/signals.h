@@ -51,8 +51,9 @@ class SignalFinder {
     if (signals.empty()) return signals;
     // one pass over the SNPs for as many signals as fit into the memory allowed
     const Index size = state_.residual.rows() * model_.conditions();
-    const Index at_once = std::max<Index>(1, options_.numbers / size);
     const Index all = static_cast<Index>(signals.size());
+    const Index at_once =
+        model_.complete() ? all : std::max<Index>(1, options_.numbers / size);
     for (Index i = 0; i < all; i += at_once) score_all(signals, {i, std::min(i + at_once, all)});
     return signals;
   }
@@ -69,7 +70,7 @@ class SignalFinder {
     for (Index s = 0; s < range.size(); ++s) {
       Signal& signal = signals[static_cast<std::size_t>(range.begin + s)];
       list_variants(score.col(s), signal);
-      signal.correlation = correlations(signal.variants);
+      signal.correlation = correlations(design(), signal.variants);
     }
   }
 
@@ -82,7 +83,7 @@ class SignalFinder {
     const auto most = static_cast<std::size_t>(std::max<Index>(
         1, std::min(options_.most_candidates, options_.numbers / design().leading())));
     if (order.size() > most) order.resize(most);
-    const MatrixXd r = correlations(order);
+    const MatrixXd r = correlations(design(), order);
     std::vector<bool> used(order.size(), false);
     std::vector<Signal> out;
     for (std::size_t a = 0; a < order.size(); ++a) {
@@ -123,34 +124,61 @@ class SignalFinder {
     return out;
   }
 
-  MatrixXd correlations(const std::vector<Index>& which) const {
-    const Index n = static_cast<Index>(which.size());
-    MatrixXd columns(design().leading(), n);
-    for (Index i = 0; i < n; ++i) columns.col(i) = column(which[static_cast<std::size_t>(i)]);
-    MatrixXd r(n, n);
-    for (Index i = 0; i < n; ++i) {
-      for (Index k = 0; k < n; ++k) {
-        const Index a = which[static_cast<std::size_t>(i)];
-        const Index b = which[static_cast<std::size_t>(k)];
-        const double product =
-            model_.data().gram ? columns(a, k) : columns.col(i).dot(columns.col(k));
-        r(i, k) = product / std::sqrt(design().square(a) * design().square(b));
-      }
-    }
-    return r;
+  // X'right, which sufficient statistics have as it is.
+  MatrixXd products(const MatrixXd& right) const {
+    return model_.data().gram ? right.topRows(model_.cols()) : mmash::products(design(), right);
   }
 
-  // R with a signal's effects put back; for responses with gaps each row times its precision.
-  MatrixXd residual_with(const Signal& signal) const {
+  // phi of every SNP for each signal of the range: column s J + j, row p.
+  MatrixXd all_evidence(const std::vector<Signal>& signals, Range range) const {
+    return model_.complete() ? complete_evidence(signals, range) : pattern_evidence(signals, range);
+  }
+
+  // With a signal's effects put back into R, phi_p = Sigma^-1 (R'x_p + sum_q beta_q x_q'x_p).
+  MatrixXd complete_evidence(const std::vector<Signal>& signals, Range range) const {
+    const Index nj = model_.conditions();
+    std::vector<Index> members;
+    for (Index s = range.begin; s < range.end; ++s) {
+      const Signal& signal = signals[static_cast<std::size_t>(s)];
+      members.insert(members.end(), signal.members.begin(), signal.members.end());
+    }
+    MatrixXd stacked(state_.residual.rows(), nj + static_cast<Index>(members.size()));
+    stacked.leftCols(nj) = state_.residual;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      stacked.col(nj + static_cast<Index>(i)) = column(members[i]);
+    }
+    const MatrixXd product = products(stacked);
+    MatrixXd out(model_.cols(), nj * range.size());
+    Index next = nj;
+    for (Index s = 0; s < range.size(); ++s) {
+      MatrixXd raw = product.leftCols(nj);
+      for (Index q : signals[static_cast<std::size_t>(range.begin + s)].members) {
+        raw += product.col(next++) * state_.mean.col(q).transpose();
+      }
+      out.middleCols(s * nj, nj) = raw * state_.inverse.inverse;
+    }
+    return out;
+  }
+
+  // Where responses have gaps the rows of the residual are weighted each by its precision.
+  MatrixXd pattern_evidence(const std::vector<Signal>& signals, Range range) const {
+    const Index nj = model_.conditions();
+    MatrixXd stacked(state_.residual.rows(), nj * range.size());
+    for (Index s = 0; s < range.size(); ++s) {
+      stacked.middleCols(s * nj, nj) =
+          weighted_residual(signals[static_cast<std::size_t>(range.begin + s)]);
+    }
+    return products(stacked);
+  }
+
+  MatrixXd weighted_residual(const Signal& signal) const {
     MatrixXd residual = state_.residual;
+    const MatrixXd& z = model_.data().fixed;
     for (Index q : signal.members) {
       residual += column(q) * state_.mean.col(q).transpose();
-      if (model_.complete()) continue;
       const Profile at = profile(state_.precision, model_.pattern_sums(), q);
-      const MatrixXd& z = model_.data().fixed;
       residual.topRows(z.rows()) -= z * at.moved(state_.mean.col(q), z.cols());
     }
-    if (model_.complete()) return residual;
     MatrixXd weighted = MatrixXd::Zero(residual.rows(), residual.cols());
     for (std::size_t m = 0; m < model_.data().patterns.size(); ++m) {
       const Pattern& at = model_.data().patterns[m];
@@ -158,35 +186,6 @@ class SignalFinder {
           residual.middleRows(at.begin, at.size()) * state_.precision.padded[m];
     }
     return weighted;
-  }
-
-  // phi of every SNP for each signal of the range: column s J + j, row p.
-  MatrixXd all_evidence(const std::vector<Signal>& signals, Range range) const {
-    const Index nj = model_.conditions();
-    const Index wide = nj * range.size();
-    MatrixXd stacked(state_.residual.rows(), wide);
-    for (Index s = 0; s < range.size(); ++s) {
-      stacked.middleCols(s * nj, nj) =
-          residual_with(signals[static_cast<std::size_t>(range.begin + s)]);
-    }
-    MatrixXd out = MatrixXd::Zero(model_.cols(), wide);
-    std::vector<double> buffer;
-    for (Index block = 0; block < design().blocks(); ++block) {
-      const Index first = design().first(block);
-      if (model_.data().gram) {
-        out.middleRows(first, design().count(block)) =
-            stacked.middleRows(first, design().count(block));
-        continue;
-      }
-      const double* x = model_.fetch(block, buffer);
-      panel::cross(x, design().leading(), design().count(block), stacked.data(), stacked.rows(),
-                   wide, stacked.rows(), out.data() + first, out.rows());
-    }
-    if (!model_.complete()) return out;
-    for (Index s = 0; s < wide; s += nj) {
-      out.middleCols(s, nj) = (out.middleCols(s, nj) * state_.inverse.inverse).eval();
-    }
-    return out;
   }
 
   void score_snp(Index p, const MatrixXd& evidence, Workspace& w, MatrixXd& score) const {

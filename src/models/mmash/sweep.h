@@ -98,10 +98,10 @@ inline VectorXd Mmash::response_variance() const {
 }
 
 template <class Visit>
-void Mmash::visit_all(State& s, mmash::Workspace& w, Visit visit) const {
-  if (!complete()) return visit_patterns(s, w, visit);
+void Mmash::visit_all(State& s, mmash::Workspace& w, Monitor& watch, Visit visit) const {
+  if (!complete()) return visit_patterns(s, w, watch, visit);
   std::vector<double> buffer;
-  for (Index block = 0; block < design().blocks(); ++block) {
+  for (Index block = 0; block < design().blocks() && watch.poll() != Action::stop; ++block) {
     visit_block(s, w, block, fetch(block, buffer), visit);
   }
 }
@@ -133,8 +133,8 @@ void Mmash::visit_block(State& s, mmash::Workspace& w, Index block, const double
   if (!options_.marginal) subtract(x, count, change.data(), s.residual);
 }
 
-inline Mmash::Stats Mmash::update_local(State& s, Range) const {
-  return complete() ? sweep_complete(s) : sweep_patterns(s);
+inline Mmash::Stats Mmash::update_local(State& s, Range, Monitor& watch) const {
+  return complete() ? sweep_complete(s, watch) : sweep_patterns(s, watch);
 }
 
 namespace mmash {
@@ -163,7 +163,7 @@ struct Tally {
 };
 }  // namespace mmash
 
-inline Mmash::Stats Mmash::sweep_complete(State& s) const {
+inline Mmash::Stats Mmash::sweep_complete(State& s, Monitor& watch) const {
   const mmash::Mixture& mixture = *s.mixture;
   mmash::Workspace w;
   mixture.reserve(w);
@@ -171,7 +171,7 @@ inline Mmash::Stats Mmash::sweep_complete(State& s) const {
   mmash::SecondMoments moments(mixture);
   const VectorXd variances = s.inverse.inverse.diagonal();
   double log_bf_sum = 0.0;
-  visit_all(s, w,
+  visit_all(s, w, watch,
             [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                 mmash::Workspace& work) -> const VectorXd& {
               const double log_bf = m.update(phi, d, work);
@@ -294,11 +294,11 @@ inline VectorXd Mmash::evidence(const State& s, Index p, const MatrixXd& residua
 }
 
 template <class Visit>
-void Mmash::visit_patterns(State& s, mmash::Workspace& w, Visit& visit) const {
+void Mmash::visit_patterns(State& s, mmash::Workspace& w, Monitor& watch, Visit& visit) const {
   std::vector<double> buffer;
   mmash::Mixture mixture = *s.mixture;
   mixture.reserve(w);
-  for (Index block = 0; block < design().blocks(); ++block) {
+  for (Index block = 0; block < design().blocks() && watch.poll() != Action::stop; ++block) {
     const double* x = fetch(block, buffer);
     const mmash::ProfileParts parts =
         mmash::profile_parts(s.precision, sums_, design().first(block), design().count(block));
@@ -340,14 +340,14 @@ inline void Mmash::update_fixed(State& s) const {
   s.residual.topRows(design().rows()) -= data_.fixed * change;
 }
 
-inline Mmash::Stats Mmash::sweep_patterns(State& s) const {
+inline Mmash::Stats Mmash::sweep_patterns(State& s, Monitor& watch) const {
   mmash::Workspace w;
   s.mixture->reserve(w);
   mmash::Tally tally(*s.mixture);
   double log_bf_sum = 0.0;
   mmash::PatternSpread spread(sums_, conditions());
   std::unique_ptr<mmash::SecondMoments> moments;
-  visit_all(s, w,
+  visit_all(s, w, watch,
             [&](Index p, const mmash::Mixture& m, const double* phi, double d,
                 mmash::Workspace& work) -> const VectorXd& {
               const double log_bf = m.update(phi, d, work);

@@ -22,6 +22,8 @@ constexpr double kEmptyWeight = 1e-12;
 // A pivot of the information, scaled to a diagonal of ones, below which a direction is not informed:
 // two components that coincide have weights that the data cannot tell apart.
 constexpr double kUninformed = 1e-10;
+// The information on a weight, relative to the largest of all, below which it is rounding alone.
+constexpr double kRoundingInformation = 1e-13;
 
 namespace detail {
 
@@ -78,6 +80,9 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
     jacobian((psi ? 2 : 1) * parts + j, c) = psi ? comp.phi : std::exp(comp.eta);
   }
   MatrixXd out = MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
+  for (Index c = 0; c < p && active[static_cast<std::size_t>(c)] < free; ++c) {
+    if (!(information(c, c) > kRoundingInformation * information.diagonal().maxCoeff())) return out;
+  }
   const MatrixXd covariance = delta_method(jacobian, information);
   if (p > 0 && covariance.size() == 0) return out;
   out = p > 0 ? covariance : MatrixXd::Zero(3 * parts, 3 * parts);
@@ -190,7 +195,7 @@ class GeneFitter {
  private:
   GeneStatus kind(const SparseCounts& data) const {
     if (data.size == 0) return GeneStatus::all_zero;
-    if (data.size < cells_.size()) return GeneStatus::ok;
+    if (data.size < cells_.size() || cells_.level().size() != 1) return GeneStatus::ok;
     const bool same = std::all_of(data.count, data.count + data.size,
                                   [&](double x) { return x == data.count[0]; });
     return same ? GeneStatus::one_value : GeneStatus::ok;

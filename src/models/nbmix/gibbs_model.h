@@ -49,10 +49,11 @@ class NbmixGibbs {
     return state;
   }
 
-  void gibbs_sweep(State& state, const SweepKey& key, Executor&) const {
+  void gibbs_sweep(State& state, const SweepKey& key, Executor&, Monitor& watch) const {
     const bool late = key.iteration >= static_cast<std::uint64_t>(warmup_);
     if (late) state.sweeps += 1.0;
-    const Draws draws = draw_cells(state, key, late);
+    const Draws draws = draw_cells(state, key, late, watch);
+    if (watch.stopped()) return;
     Mixture& m = state.mixture;
     Rng rng(key.seed, key.chain, key.iteration, kParameterItem);
     m.weight = rng.dirichlet(weight_concentration(draws.count));
@@ -169,7 +170,7 @@ class NbmixGibbs {
   }
 
   // Labels and rates of all cells; random numbers belong to blocks of sites or of items.
-  Draws draw_cells(State& state, const SweepKey& key, bool late) const {
+  Draws draw_cells(State& state, const SweepKey& key, bool late, Monitor& watch) const {
     const Mixture& m = state.mixture;
     const Index parts = m.weight.size();
     Draws out{VectorXd::Zero(parts), VectorXd::Zero(m.k()), ArrayXXd::Zero(gene_.sites(), m.k()),
@@ -182,7 +183,7 @@ class NbmixGibbs {
     std::vector<double> count(p.size());
     const std::vector<RatePrior> rate_prior = rate_priors(m);
     const Index rows_in_all = gene_.sites() + gene_.items();
-    for (Index begin = 0; begin < rows_in_all;) {
+    for (Index begin = 0; begin < rows_in_all && watch.poll() != Action::stop;) {
       const bool zero = begin < gene_.sites();
       const Index end = zero ? gene_.sites() : rows_in_all;
       const Index rows = std::min(kCellsPerStream, end - begin);
