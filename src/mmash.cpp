@@ -45,7 +45,8 @@ Rcpp::List mmash_fit(Rcpp::List input, Rcpp::List prior, Rcpp::List start, Rcpp:
                      Rcpp::List control, Rcpp::List monitor, int threads) {
   TbbExecutor executor(threads);
   RMonitor watch(monitor);
-  const Mmash model(mmash_data(input, watch), mmash_prior(prior), mmash_options(settings), &executor);
+  const Mmash model(mmash_data(input, watch), mmash_prior(prior), mmash_options(settings),
+                    &executor);
   Rcpp::List starts;
   const int path = start.containsElementNamed("path") ? Rcpp::as<int>(start["path"]) : 0;
   Mmash::State state = interruptible([&] {

@@ -102,7 +102,7 @@ class BedGenotypes : public Genotypes {
 };
 
 inline std::shared_ptr<const BedGenotypes> open_bed(const std::string& path, Index samples,
-                                                 Index variants, bool count_first) {
+                                                    Index variants, bool count_first) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) {
     throw std::runtime_error("mmash: '" + path + "' cannot be opened: " + std::strerror(errno));

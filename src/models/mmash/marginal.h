@@ -43,8 +43,8 @@ inline void one_pair(const double* x, const double* y, const std::vector<Index>&
 inline void from_products(const Mmash::Data& data, double used, Marginal& out) {
   const Design& design = *data.design;
   const MatrixXd xy = data.gram ? data.response : products(design, data.response);
-  const VectorXd yy = data.gram ? VectorXd(data.cross.diagonal())
-                                : VectorXd(data.response.colwise().squaredNorm());
+  const VectorXd yy =
+      data.gram ? VectorXd(data.cross.diagonal()) : VectorXd(data.response.colwise().squaredNorm());
   const double df = data.n - 2.0 - used;
   for (Index p = 0; p < design.cols(); ++p) {
     const double d = design.square(p);

@@ -52,8 +52,7 @@ class SignalFinder {
     // one pass over the SNPs for as many signals as fit into the memory allowed
     const Index size = state_.residual.rows() * model_.conditions();
     const Index all = static_cast<Index>(signals.size());
-    const Index at_once =
-        model_.complete() ? all : std::max<Index>(1, options_.numbers / size);
+    const Index at_once = model_.complete() ? all : std::max<Index>(1, options_.numbers / size);
     for (Index i = 0; i < all; i += at_once) score_all(signals, {i, std::min(i + at_once, all)});
     return signals;
   }
