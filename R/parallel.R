@@ -67,6 +67,9 @@ after_seconds <- function(fit, seconds) {
   fit
 }
 
+# The seconds of a trace that was made in the last part of `all` of them.
+whole_seconds <- function(seconds, all) seconds + max(all - max(seconds, 0), 0)
+
 # Many units in blocks: one bar, one clock and one stop for all of them.
 block_run <- function(label, units, time_limit, verbose) {
   clock <- stopwatch()
