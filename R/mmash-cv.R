@@ -49,7 +49,7 @@ cv_fold <- function(x, y, out, arguments, seed) {
   training <- y
   training[out, ] <- NA
   all <- c(list(x, training), arguments, list(seed = seed, verbose = FALSE))
-  fit <- suppressWarnings(do.call(mmash, all, quote = TRUE))
+  fit <- quietly(do.call(mmash, all, quote = TRUE))
   if (fit$convergence$status == "interrupted") {
     abort("mmash_cv", "interrupted before all folds were fitted")
   }

@@ -234,10 +234,9 @@ window_genotypes <- function(source, at) {
 }
 
 fit_gene <- function(item, x, common, ...) {
-  quiet <- function(code) suppressMessages(suppressWarnings(code)) # else of every gene
-  quiet(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
-                         list(missing_x = common$missing_x, seed = common$seed, threads = 1,
-                              verbose = FALSE, ...))))
+  quietly(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
+                           list(missing_x = common$missing_x, seed = common$seed, threads = 1,
+                                verbose = FALSE, ...))))
 }
 
 # ---- shared weights -----------------------------------------------------------------------------

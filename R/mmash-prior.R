@@ -198,6 +198,7 @@ unit_diagonal <- function(u) u / max(diag(u))
 # Number of conditions, or their names where there are data.
 prior_size <- function(matrices, effects, Y, fun, assay) {
   if (!is.null(effects)) return(effects$conditions)
+  if (inherits(Y, "mixology_suff_stats")) return(Y$conditions)
   if (!is.null(Y)) {
     Y <- mmash_response_matrix(Y, fun, "Y", assay)
     return(condition_names(colnames(Y), ncol(Y)))

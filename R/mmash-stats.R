@@ -22,9 +22,9 @@
 #'   errors, P x J.
 #' @param z Their ratio, when `bhat` and `shat` are not at hand: the answer is then on the scale of
 #'   standardised variants.
-#' @param ld Correlations of the variants, P x P, in the sample of the estimates: with all their
-#'   digits, for from rounded ones, or from those of a reference panel, the estimates may be
-#'   impossible.
+#' @param ld Correlations of the variants, P x P, in the sample of the estimates and not in a
+#'   reference panel: see the section on them. As a matrix, a data frame or a sparse Matrix, like the
+#'   other arguments.
 #' @param cov_y Covariance of the responses, J x J.
 #' @return An object of class `mixology_suff_stats`, the first argument of [mmash()].
 #' @section Correlations of another sample: estimates that correlations contradict (the effects of
@@ -32,8 +32,9 @@
 #'   correlations towards the identity, `(1 - s) * ld + s * diag(nrow(ld))`, may make the error go
 #'   away without making the correlations right: variants in high correlation then keep effects of
 #'   their own that cancel one another, and are reported with small lfsr though there is nothing.
-#'   Contradictions that are too small to be noticed here do the same to a lesser degree. Take the
-#'   correlations of the samples that the estimates come from.
+#'   Contradictions that are too small to be noticed do the same to a lesser degree, and so does the
+#'   small ridge that makes rounded correlations positive semi-definite. Take the correlations of
+#'   the samples that the estimates come from, with all their digits.
 #' @section Errors: cross-products that do not fit one another, a matrix of correlations that is
 #'   not symmetric, has no unit diagonal or cannot belong to the `z` (a negative residual
 #'   variance), means of the variants without those of the responses, `n` below 3 (4 for summary
@@ -298,8 +299,8 @@ check_ld_fits <- function(ld, estimates, d, cov_y, n, fun) {
   low <- min(e$values)
   if (low < -1e-6 * max(e$values)) {
     abort_semidefinite(fun, "ld", low,
-                       sprintf("more digits of it, or (ld + s * diag(%d)) / (1 + s) with s = %.1g",
-                               nrow(ld), -2 * low))
+                       sprintf(paste("more digits of it, or at worst (ld + s * diag(%d)) / (1 + s)",
+                                     "with s = %.1g: see ?summary_stats"), nrow(ld), -2 * low))
   }
   keep <- e$values > 1e-8 * max(e$values)
   u <- crossprod(e$vectors[, !keep, drop = FALSE], sqrt(d) * estimates)

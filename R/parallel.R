@@ -106,6 +106,9 @@ resolve_bpparam <- function(BPPARAM, fun) {
   BPPARAM
 }
 
+# Without what would be said of each of many fits.
+quietly <- function(code) suppressMessages(suppressWarnings(code))
+
 # fun() of each item, one after another or on the workers of BPPARAM. What fails in a worker is
 # reported as if it had failed here. `fun` should live in the name space: what it carries along is
 # sent to every worker.

@@ -165,6 +165,7 @@ test_that("standardised statistics suit a prior of either scale", {
   for (standardize in c(TRUE, FALSE)) {
     expect_no_warning(mmash(z, prior = mash_prior(z, standardize = standardize), seed = 1))
   }
+  expect_identical(mash_prior(z, grid = 1)$conditions, c("a", "b"))
   sparse <- Matrix::Matrix(cor(d$x), sparse = TRUE)
   expect_equal(summary_stats(z = as.data.frame(3 * cor(d$x, d$y)), ld = sparse, n = 60,
                              cov_y = as.data.frame(cov(d$y))), z)
