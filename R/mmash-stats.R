@@ -23,8 +23,8 @@
 #' @param z Their ratio, when `bhat` and `shat` are not at hand: the answer is then on the scale of
 #'   standardised variants.
 #' @param ld Correlations of the variants, P x P, in the sample of the estimates and not in a
-#'   reference panel: see the section on them. As a matrix, a data frame or a sparse Matrix, like the
-#'   other arguments.
+#'   reference panel: see the section on them. A matrix, a data frame or a sparse Matrix, as the
+#'   others may be.
 #' @param cov_y Covariance of the responses, J x J.
 #' @return An object of class `mixology_suff_stats`, the first argument of [mmash()].
 #' @section Correlations of another sample: estimates that correlations contradict (the effects of
