@@ -8,9 +8,9 @@
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
 #' Of a fit of many genes, `fit[genes]` is the fit of some of them, by name or position, and
-#' `fit[["gene"]]` that of one as a fit of its own; `update()` of either fits these genes again and
-#' no others. A gene that has the name of a field of the fit, such as `"call"`, comes first there:
-#' fields are had by `$`.
+#' `fit[["gene"]]` that of one as a fit of its own (of [mmash_genes()], the tables that it keeps of
+#' that gene); `update()` of either fits these genes again and no others. A gene that has the name
+#' of a field of the fit, such as `"call"`, comes first there: fields are had by `$`.
 #'
 #' @param x A fit.
 #' @param ... Further arguments for methods.
@@ -177,20 +177,28 @@ update.mixology_fit <- function(object, ..., evaluate = TRUE) {
   }
   call <- NextMethod(evaluate = FALSE)
   if (!evaluate) return(call)
-  check_names_found(call[setdiff(names(call), c("", ...names()))], parent.frame())
+  check_names_found(call[setdiff(names(call), c("", ...names()))], "update", parent.frame(),
+                    "update(fit, %s = )")
   out <- eval(narrowed_call(call, object, parent.frame()), parent.frame())
   if (!inherits(out, "mixology_fit")) return(out)
   if (!is.null(out$call)) out$call$control <- call$control
   same_units(out, object)
 }
 
-# The names in a call may have been those of a function that has returned.
-check_names_found <- function(call, env) {
-  lost <- Filter(function(a) is.symbol(a) && !exists(as.character(a), env), as.list(call))
+# The names in a call may have been those of a function that has returned. try: %s is the argument.
+check_names_found <- function(call, fun, env, try) {
+  roots <- lapply(as.list(call), root_name)
+  lost <- Filter(function(name) !is.null(name) && !exists(name, env), roots)
   if (length(lost) == 0) return(invisible())
   arg <- names(lost)[1]
-  abort_arg("update", arg, "given: the call of the fit does not find its value any more",
-            sprintf("the name '%s'", as.character(lost[[1]])), sprintf("update(fit, %s = )", arg))
+  abort_arg(fun, arg, "given: the call of the fit does not find its value any more",
+            sprintf("the name '%s'", lost[[1]]), sprintf(try, arg))
+}
+
+# "d" of d, d$y and d[["y"]]; NULL of any other expression.
+root_name <- function(a) {
+  while (is.call(a) && as.character(a[[1]])[1] %in% c("$", "[[", "[", "@")) a <- a[[2]]
+  if (is.symbol(a) && nzchar(as.character(a))) as.character(a)
 }
 
 # The call with the names of the fit's genes in its settings, where these are not all.

@@ -123,6 +123,12 @@ parameter_table <- function(fit, level = NULL) UseMethod("parameter_table")
 posterior_sample <- function(fit, n) UseMethod("posterior_sample")
 subset_units <- function(fit, i) UseMethod("subset_units")
 
+# The objective of a fit of many units: where that of each ended.
+final_objectives <- function(units) {
+  data.frame(gene = units$gene, iter = units$iterations, value = units$objective,
+             seconds = units$seconds)
+}
+
 holds_units <- function(fit) !is.null(fit$units)
 
 need_one_unit <- function(fit, fun, instead) {

@@ -35,7 +35,8 @@ plot.mixology_fit <- function(x, type = NULL, ...) {
 }
 
 plot_objective <- function(fit) {
-  label <- if (fit$method == "vb") "lower bound" else "log likelihood"
+  label <- if (fit$method == "vb") "lower bound" else
+    if (is.null(fit$log_lik)) "objective" else "log likelihood"
   ggplot2::ggplot(fit$objective, ggplot2::aes(.data$iter, .data$value)) +
     ggplot2::geom_line(colour = palette_of(1)) +
     ggplot2::geom_point(size = 1, colour = palette_of(1)) +

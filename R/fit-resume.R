@@ -91,6 +91,7 @@ resume_call <- function(fit, iterations, data, dots, env) {
   data <- data %||% found_data(call[[at]], "resume", "resume(fit, iterations, data = x)", env)
   check_same_data(hash_to_be(fit, data, call, env), fit)
   call[[at]] <- data
+  check_names_found(call[-1], "resume", env, "putting the %s of the fit there again")
   call[[1]] <- the_models[[fit$model]]$fit
   as.call(call)
 }

@@ -90,7 +90,7 @@ glance_row <- function(fit) {
                        AIC = -2 * fit$log_lik + 2 * fit$df,
                        BIC = -2 * fit$log_lik + log(n) * fit$df, ICL = fit$icl))
   } else {
-    row <- c(row, list(df = fit$df, nobs = n))
+    row <- c(row, list(df = fit$df, nobs = n, BIC = fit$bic)) # of the bound, if it chose by it
   }
   info <- fit$convergence
   row <- c(row, list(objective = utils::tail(fit$objective$value, 1), converged = info$converged,

@@ -35,12 +35,7 @@ count_source.matrix <- function(x, fun, arg = "x") {
 }
 
 count_source.data.frame <- function(x, fun, arg = "x") {
-  bad <- names(x)[!vapply(x, is.numeric, NA)]
-  if (length(bad) > 0) {
-    abort_arg(fun, arg, "all numeric columns", sprintf("column '%s' of class %s", bad[1],
-                                                       class(x[[bad[1]]])[1]))
-  }
-  count_source(as.matrix(x), fun, arg)
+  count_source(numeric_columns(x, fun, arg), fun, arg)
 }
 
 count_source.Matrix <- function(x, fun, arg = "x") {

@@ -75,7 +75,8 @@ fitted.mmash <- function(object, ...) {
 # What resume() takes from the fit and not from where its call finds it.
 #' @export
 kept_arguments.mmash <- function(fit) {
-  settings <- intersect(names(fit$input), c("standardize", "missing_x", "storage", "allele"))
+  settings <- intersect(names(fit$input),
+                        c("standardize", "missing_x", "storage", "allele", "assay"))
   out <- c(fit$input[settings], list(prior = fit$prior, penalty = fit$penalty))
   if (fit$residual$kind == "fixed") out$residual <- fit$residual$matrix
   out
@@ -94,7 +95,7 @@ residuals.mmash <- function(object, data = NULL, ...) {
 # The responses a fit was made from, recognised by their hash; conditions are put in its order.
 fit_responses <- function(fit, data, fun) {
   no_samples(fit, fun)
-  y <- mmash_response_matrix(data, fun, "data")
+  y <- mmash_response_matrix(data, fun, "data", fit$input$assay)
   conditions <- colnames(fit$fitted)
   if (setequal(colnames(y), conditions)) y <- y[, conditions, drop = FALSE]
   sized <- identical(dim(y), dim(fit$fitted))
@@ -103,6 +104,7 @@ fit_responses <- function(fit, data, fun) {
               if (sized) "other numbers" else describe_value(data),
               sprintf("%s(fit, data = y)", fun))
   }
+  colnames(y) <- conditions
   y
 }
 
@@ -212,13 +214,18 @@ vcov.mmash <- function(object, variant = NULL, ...) {
               "vcov(fit, variant = 1)")
   }
   out <- matrix(0, size, size)
-  names <- as.vector(outer(labels[[1]], labels[[2]], paste, sep = ","))
+  names <- as.vector(effect_names(labels[[1]], labels[[2]]))
   for (p in seq_along(labels[[1]])) {
     at <- p + (seq_along(labels[[2]]) - 1) * length(labels[[1]])
     out[at, at] <- effect_posterior(object, p)$cov
   }
   dimnames(out) <- list(names, names)
   out
+}
+
+# As parameter_names() has them, P x J.
+effect_names <- function(variants, conditions) {
+  outer(variants, conditions, function(v, j) sprintf("effect[%s,%s]", v, j))
 }
 
 find_variant <- function(variant, labels) {
@@ -296,7 +303,8 @@ parameter_table.mmash <- function(fit, level = NULL) {
                     estimate = as.vector(post$mean), std.error = as.vector(post$sd),
                     prob_positive = as.vector(post$positive),
                     prob_negative = as.vector(post$negative), lfsr = as.vector(lfsr(fit)),
-                    pip = rep(unname(1 - post$null), length(labels[[2]])))
+                    pip = if (fit$prior$null) rep(unname(1 - post$null), length(labels[[2]])) else
+                      NA_real_)
   if (is.null(level)) out else cbind(out, effect_limits(fit, level))
 }
 
@@ -371,8 +379,7 @@ posterior_sample.mmash <- function(fit, n) {
   out <- array(0, c(n, dim(mean)))
   for (p in seq_len(nrow(mean))) out[, p, ] <- sample_effect(fit, p, n)
   out <- matrix(out, n)
-  colnames(out) <- as.vector(outer(rownames(mean), colnames(mean),
-                                   function(v, j) sprintf("effect[%s,%s]", v, j)))
+  colnames(out) <- as.vector(effect_names(rownames(mean), colnames(mean)))
   out
 }
 
@@ -408,5 +415,5 @@ hash_to_be.mmash <- function(fit, data, call, env) {
   if (is.null(fit$data_info$response)) return(NextMethod())
   y <- tryCatch(eval(call$y, env), error = function(e) NULL)
   if (is.null(y) || is.character(data)) return(NULL)
-  data_hash(list(data, mmash_response_matrix(y, "resume")))
+  data_hash(list(data, mmash_response_matrix(y, "resume", assay = fit$input$assay)))
 }

@@ -2,7 +2,7 @@
 
 #' Cross-validation of `mmash()`
 #'
-#' @param x,y As in [mmash()]; `x` may be a file.
+#' @param x,y,assay As in [mmash()]; `x` may be a file, and no statistics.
 #' @param folds Number of folds, or one label per sample. Default 5.
 #' @param ... Arguments of [mmash()], such as `prior`, `residual`, `covariates`.
 #' @param seed Fixes the folds and the fits. Default: drawn from R's generator.
@@ -19,12 +19,14 @@
 #' d <- simulate_mmash(100, 20, conditions = 3, causal = 3)
 #' mmash_cv(d$x, d$y, folds = 3, seed = 1)
 #' @export
-mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
+mmash_cv <- function(x, y = NULL, folds = 5, ..., assay = NULL, seed = NULL, BPPARAM = NULL) {
   fun <- "mmash_cv"
-  force(x) # a worker does not know where it is to be found
+  if (inherits(x, "mixology_suff_stats")) { # x is evaluated: a worker does not know where it is
+    abort_arg(fun, "x", "genotypes, whose samples can be left out", "sufficient statistics")
+  }
   arguments <- list(...)
   seed <- resolve_seed(seed, fun)
-  y <- mmash_response_matrix(y, fun)
+  y <- mmash_response_matrix(y, fun, assay = assay)
   folds <- resolve_folds(folds, nrow(y), seed, fun)
   run <- function(fold) cv_fold(x, y, folds == fold, arguments, seed)
   parts <- map_items(sort(unique(folds)), run, resolve_bpparam(BPPARAM, fun))
@@ -32,6 +34,7 @@ mmash_cv <- function(x, y, folds = 5, ..., seed = NULL, BPPARAM = NULL) {
   if (!all(converged)) {
     warning(fun, ": ", count_of(sum(!converged), "fold"), " did not converge", call. = FALSE)
   }
+  colnames(y) <- as.vector(condition_names(colnames(y), ncol(y)))
   predictions <- y * NA
   for (i in seq_along(parts)) predictions[parts[[i]]$at, ] <- parts[[i]]$prediction
   structure(list(predictions = predictions, folds = folds, y = y,
@@ -46,7 +49,7 @@ cv_fold <- function(x, y, out, arguments, seed) {
   training <- y
   training[out, ] <- NA
   all <- c(list(x, training), arguments, list(seed = seed, verbose = FALSE))
-  fit <- suppressWarnings(do.call(mmash, all, quote = TRUE))
+  fit <- quietly(do.call(mmash, all, quote = TRUE))
   if (fit$convergence$status == "interrupted") {
     abort("mmash_cv", "interrupted before all folds were fitted")
   }

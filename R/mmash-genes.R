@@ -11,7 +11,7 @@
 #'
 #' @param expression Responses: a named list with a samples x conditions matrix per gene; an array
 #'   samples x conditions x genes; or a SummarizedExperiment genes x samples with one assay per
-#'   condition.
+#'   condition. Conditions are found by their names, where genes have them in another order.
 #' @param genotypes As `x` of [mmash()], all variants together. A `.bed` file is read window by
 #'   window where the gene is fitted, a DelayedMatrix window by window.
 #' @param windows The variants of each gene: a named list of column numbers or variant names; a data
@@ -27,6 +27,8 @@
 #'   before, and a warning says so when they have not in the default number. Without weights in
 #'   `prior` the first pass tries three weights of the null.
 #' @param residual,covariates,penalty,standardize,missing_x,allele,control As in [mmash()].
+#' @param assay Of an experiment genes x samples the names of the assays that are the conditions;
+#'   default all. Of a list of experiments as in [mmash()].
 #' @param lfsr_below,pip_above A variant is reported with an effect of lfsr below the one or a
 #'   probability above the other, or when it is in a credible set. Defaults 0.05 and 0.1.
 #' @param folder A folder where the weights of each round and the result of each gene are kept as
@@ -39,8 +41,13 @@
 #' @return An object of class `mmash_genes`: `tidy()` gives one row per gene, variant and condition
 #'   reported (`gene, variant, condition, term, estimate, std.error, prob_positive, prob_negative,
 #'   lfsr, pip, set`), `glance()` one row per gene with its `status` (`"ok"`, how a fit ended that
-#'   did not converge, such as `"max_iterations"`, or the message of the error that met it), and the
-#'   fields are `weights`, `prior`, `results`, `units`.
+#'   did not converge, such as `"max_iterations"`, or the message of the error that met it),
+#'   `credible_sets()` those of every gene, preceded by `gene`, and `objective()` where the bound of
+#'   each gene ended; the fields are `weights`, `prior`, `results`, `units`. `fit[genes]` and
+#'   `fit[["gene"]]` are the results of some genes and of one, which `update()` fits again and no
+#'   others. `plot()` shows the smallest lfsr of each gene (`type = "genes"`), or the shared weights
+#'   (`"weights"`). The fits themselves are not kept: `coef()`, `predict()` and what else needs one
+#'   say how to have that of a gene.
 #' @section Errors: genes without a window, windows outside the genotypes, windows in base pairs
 #'   without positions. A window in base pairs without a variant, responses with another number of
 #'   samples and whatever else [mmash()] refuses are the status of that gene; a warning says so when
@@ -55,21 +62,24 @@
 mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50, rounds = 50,
                         residual = "full", covariates = NULL, penalty = 10, standardize = FALSE,
                         missing_x = c("error", "mean"), allele = c("second", "first"),
-                        control = NULL, lfsr_below = 0.05, pip_above = 0.1, folder = NULL,
-                        seed = NULL, BPPARAM = NULL, positions = NULL, verbose = interactive()) {
+                        assay = NULL, control = NULL, lfsr_below = 0.05, pip_above = 0.1,
+                        folder = NULL, seed = NULL, BPPARAM = NULL, positions = NULL,
+                        verbose = interactive()) {
   fun <- "mmash_genes"
+  call <- match.call()
   folder <- check_folder(folder, fun)
   seed <- resolve_seed(seed %||% folder_seed(folder), fun)
   keep_seed(seed, folder)
   settings <- list(missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
                    allele = check_choice(allele, c("second", "first"), fun, "allele"),
                    arg = "genotypes")
-  source <- window_source(genotypes, fun, settings)
-  genes <- check_expression(expression, fun)
+  source <- with_variant_labels(window_source(genotypes, fun, settings), fun)
+  genes <- check_expression(expression, assay, fun)
+  if (is_se(expression)) assay <- NULL
   shared <- list(source = source, genes = genes, seed = seed, missing_x = settings$missing_x,
                  windows = check_windows(windows, names(genes), source, positions, fun),
-                 arguments = shared_arguments(residual, covariates, penalty, standardize, control,
-                                              source, genes, fun),
+                 arguments = shared_arguments(residual, covariates, penalty, standardize, assay,
+                                              control, source, genes, fun),
                  report = c(lfsr = check_number(lfsr_below, fun, "lfsr_below", 0, 1),
                             pip = check_number(pip_above, fun, "pip_above", 0, 1)),
                  folder = folder, BPPARAM = resolve_bpparam(BPPARAM, fun),
@@ -82,19 +92,24 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
   }
   shared$key <- rlang::hash(list(shared$prior, shared$arguments, shared$report, seed,
                                  shared$missing_x))
-  new_mmash_genes(over_genes(names(genes), shared, gene_result, "genes"), names(genes), shared)
+  wanted <- control$only %||% names(genes)
+  new_mmash_genes(over_genes(wanted, shared, gene_result, "genes"), shared, call)
 }
 
 # What is wrong with an argument that all genes share is an error, not the status of each of them.
-shared_arguments <- function(residual, covariates, penalty, standardize, control, source, genes,
-                             fun) {
-  conditions <- tryCatch(colnames(mmash_response_matrix(genes[[1]], fun)), error = function(e) NULL)
-  if (!is.null(conditions)) resolve_residual(residual, conditions, fun)
+shared_arguments <- function(residual, covariates, penalty, standardize, assay, control, source,
+                             genes, fun) {
+  first <- tryCatch(mmash_response_matrix(genes[[1]], fun, assay = assay),
+                    error = function(e) NULL)
+  if (!is.null(first)) {
+    resolve_residual(residual, condition_names(colnames(first), ncol(first)), fun)
+  }
   mmash_covariates(covariates, source, fun)
+  control <- resolve_control(control, "vb", fun)
+  control$only <- NULL
   list(residual = residual, covariates = covariates,
        penalty = check_penalty(penalty, fun),
-       standardize = check_flag(standardize, fun, "standardize"),
-       control = resolve_control(control, "vb", fun))
+       standardize = check_flag(standardize, fun, "standardize"), assay = assay, control = control)
 }
 
 # Without a seed the one of the first run in a folder is used again: else nothing kept there would
@@ -109,8 +124,8 @@ keep_seed <- function(seed, folder) {
 }
 
 # A named list with what is given for each gene; what is wrong with one is found when it is fitted.
-check_expression <- function(expression, fun) {
-  if (is_se(expression)) expression <- assays_by_gene(expression, fun)
+check_expression <- function(expression, assay, fun) {
+  if (is_se(expression)) expression <- assays_by_gene(expression, assay, fun)
   if (is.numeric(expression) && length(dim(expression)) == 3) {
     labels <- dimnames(expression)[[3]] %||% paste0("gene", seq_len(dim(expression)[3]))
     expression <- stats::setNames(lapply(seq_along(labels), function(g) {
@@ -123,19 +138,36 @@ check_expression <- function(expression, fun) {
     abort_arg(fun, "expression", "a named list of matrices, or an array, no name twice",
               describe_value(expression))
   }
-  expression
+  same_conditions(expression)
+}
+
+# The conditions of every gene in the order of the first that names them.
+same_conditions <- function(genes) {
+  names_of <- function(y) if (is_se(y)) rownames(y) else colnames(y)
+  first <- Find(Negate(is.null), lapply(genes, names_of))
+  lapply(genes, function(y) {
+    other <- names_of(y)
+    if (identical(other, first) || anyDuplicated(other) || !setequal(other, first)) return(y)
+    if (is_se(y)) y[first, ] else y[, first, drop = FALSE]
+  })
 }
 
 # samples x conditions x genes of an experiment whose assays are the conditions.
-assays_by_gene <- function(se, fun) {
+assays_by_gene <- function(se, assay, fun) {
   check_installed("SummarizedExperiment", fun, "a SummarizedExperiment")
+  have <- SummarizedExperiment::assayNames(se)
+  lost <- setdiff(assay, have)
+  if (length(lost) > 0) {
+    abort_arg(fun, "assay", paste("of", toString(dQuote(have, FALSE))), describe_value(lost[1]),
+              closest_name(lost[1], have))
+  }
   parts <- lapply(as.list(SummarizedExperiment::assays(se)), as.matrix)
+  if (!is.null(assay)) parts <- parts[assay]
   if (length(parts) == 0 || nrow(se) == 0) {
     abort_arg(fun, "expression", "an experiment with assays and genes", "none")
   }
-  conditions <- SummarizedExperiment::assayNames(se) %||% paste0("condition", seq_along(parts))
   stacked <- array(unlist(parts, use.names = FALSE), c(dim(se), length(parts)),
-                   list(distinct_names(rownames(se)), colnames(se), conditions))
+                   list(distinct_names(rownames(se)), colnames(se), assay %||% have))
   aperm(stacked, c(2, 3, 1))
 }
 
@@ -187,7 +219,7 @@ item_genotypes <- function(item, common) {
 
 # The genotypes of one window as a matrix.
 window_genotypes <- function(source, at) {
-  names <- list(source$samples, (source$variants %||% paste0("variant", seq_len(source$cols)))[at])
+  names <- list(source$samples, source$variants[at])
   if (source$kind %in% c("dense", "int8")) {
     x <- source$x[, at, drop = FALSE]
   } else if (source$kind %in% c("sparse", "delayed")) {
@@ -202,9 +234,9 @@ window_genotypes <- function(source, at) {
 }
 
 fit_gene <- function(item, x, common, ...) {
-  suppressWarnings(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
-                                    list(missing_x = common$missing_x, seed = common$seed,
-                                         threads = 1, verbose = FALSE, ...))))
+  quietly(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
+                           list(missing_x = common$missing_x, seed = common$seed, threads = 1,
+                                verbose = FALSE, ...))))
 }
 
 # ---- shared weights -----------------------------------------------------------------------------
@@ -307,9 +339,12 @@ weights_file <- function(prior, genes, shared) {
 pooled_prior <- function(shared, genes, fun) {
   effects <- lapply(genes, function(gene) {
     item <- gene_item(gene, shared)
-    tryCatch(prior_effects(item$y, item_genotypes(item, shared), shared$arguments$standardize,
-                           shared$arguments$covariates, shared$missing_x, "second", fun),
-             error = conditionMessage)
+    effects_of <- function() {
+      prior_effects(item$y, item_genotypes(item, shared), shared$arguments$standardize,
+                    shared$arguments$covariates, shared$missing_x, "second", fun,
+                    shared$arguments$assay)
+    }
+    suppressMessages(tryCatch(effects_of(), error = conditionMessage))
   })
   failed <- vapply(effects, is.character, NA)
   if (all(failed)) {
@@ -321,9 +356,9 @@ pooled_prior <- function(shared, genes, fun) {
   effects <- effects[!failed][sizes == usual]
   all <- list(bhat = do.call(rbind, lapply(effects, `[[`, "bhat")),
               shat = do.call(rbind, lapply(effects, `[[`, "shat")))
-  conditions <- colnames(all$bhat) %||% paste0("condition", seq_len(usual))
+  conditions <- effects[[1]]$conditions
   new_mash_prior(canonical_matrices(conditions), data_grid(all), TRUE, NULL,
-                 shared$arguments$standardize, conditions, TRUE)
+                 shared$arguments$standardize, stated_names(conditions), TRUE)
 }
 
 # How many variants of a gene belong to each component, in expectation, and its bound; NULL when
@@ -357,8 +392,10 @@ gene_result <- function(item, common) {
     kept <- read_result(file)
     if (!is.null(kept)) return(kept)
     fit <- fit_gene(item, x, common, update = learned_of_gene(common))
-    list(unit = gene_unit(gene, fit), results = gene_table(gene, fit, common$report))
-  }, error = function(e) list(unit = failed_unit(gene, conditionMessage(e)), results = NULL))
+    sets <- credible_sets_or_none(fit)
+    list(unit = gene_unit(gene, fit, sets), results = gene_table(gene, fit, sets, common$report),
+         sets = cbind(data.frame(gene = rep(gene, nrow(sets))), sets))
+  }, error = function(e) list(unit = failed_unit(gene, conditionMessage(e))))
   save_result(out, file)
   out
 }
@@ -382,8 +419,7 @@ save_result <- function(value, file) {
   file.rename(beside, file)
 }
 
-gene_unit <- function(gene, fit) {
-  sets <- credible_sets_or_none(fit)
+gene_unit <- function(gene, fit, sets) {
   cbind(data.frame(gene = gene), glance(fit), variants = nrow(fit$posterior$mean),
         sets = length(unique(sets$set)), min_lfsr = min(lfsr(fit)), message = "")
 }
@@ -404,12 +440,11 @@ no_results <- function() {
 }
 
 credible_sets_or_none <- function(fit) {
-  if (fit$prior$null && fit$method != "em") credible_sets(fit) else data.frame(set = integer())
+  if (fit$prior$null) credible_sets(fit) else data.frame(set = integer(), variant = character())
 }
 
-gene_table <- function(gene, fit, report) {
+gene_table <- function(gene, fit, sets, report) {
   table <- tidy(fit)
-  sets <- credible_sets_or_none(fit)
   table$set <- sets$set[match(table$variant, sets$variant)]
   seen <- table$lfsr < report[["lfsr"]] | !is.na(table$set) |
     (!is.na(table$pip) & table$pip > report[["pip"]])
@@ -417,8 +452,27 @@ gene_table <- function(gene, fit, report) {
   cbind(data.frame(gene = rep(gene, sum(wanted))), table[wanted, ])
 }
 
-new_mmash_genes <- function(parts, genes, shared) {
-  units <- lapply(parts, `[[`, "unit")
+new_mmash_genes <- function(parts, shared, call) {
+  bound <- function(part) do.call(rbind, lapply(parts, `[[`, part))
+  units <- bind_units(lapply(parts, `[[`, "unit"))
+  if (all(vapply(parts, function(part) is.null(part$results), NA))) {
+    warning("mmash_genes: no gene could be fitted; the first says: ", units$status[1],
+            call. = FALSE)
+  }
+  control <- shared$arguments$control
+  control$seed <- shared$seed
+  fit <- new_fit("mmash", "vb", NULL, list(weights = shared$prior$weights),
+                 final_objectives(units), genes_convergence(units), control,
+                 list(dims = length(shared$genes)), sum(units$nobs, na.rm = TRUE), units$df,
+                 results = `rownames<-`(bound("results") %||% no_results(), NULL),
+                 sets = bound("sets"), units = units, weights = shared$prior$weights,
+                 prior = shared$prior, seed = shared$seed)
+  fit$call <- small_call(call, "mmash_genes")
+  class(fit) <- c("mmash_genes", "mixology_fit")
+  fit
+}
+
+bind_units <- function(units) {
   columns <- unique(unlist(lapply(units, names)))
   units <- do.call(rbind, lapply(units, function(u) {
     u[setdiff(columns, names(u))] <- NA
@@ -426,35 +480,15 @@ new_mmash_genes <- function(parts, genes, shared) {
   }))
   units$status <- ifelse(units$status == "failed", units$message, units$status)
   units$status[units$converged] <- "ok"
-  if (all(vapply(parts, function(part) is.null(part$results), NA))) {
-    warning("mmash_genes: no gene could be fitted; the first says: ", units$status[1],
-            call. = FALSE)
-  }
-  results <- do.call(rbind, lapply(parts, `[[`, "results"))
-  results <- results %||% no_results()
-  rownames(results) <- NULL
-  structure(list(results = results, units = units[setdiff(names(units), "message")],
-                 weights = shared$prior$weights, prior = shared$prior, seed = shared$seed),
-            class = "mmash_genes")
+  units[setdiff(names(units), "message")]
 }
 
-#' @export
-tidy.mmash_genes <- function(x, ...) {
-  no_more("tidy", ...)
-  x$results
-}
-
-#' @export
-glance.mmash_genes <- function(x, ...) {
-  no_more("glance", ...)
-  x$units
-}
-
-#' @export
-print.mmash_genes <- function(x, ...) {
-  cat(sprintf("%d genes mapped by mmash: %d with credible sets, %d not fitted or not converged\n",
-              nrow(x$units), sum(x$units$sets > 0, na.rm = TRUE), sum(x$units$status != "ok")))
-  top <- utils::head(sort(x$weights, decreasing = TRUE), 4)
-  cat("shared weights:", toString(sprintf("%s %.3g", names(top), top)), "\n")
-  invisible(x)
+genes_convergence <- function(units) {
+  fitted <- !is.na(units$objective)
+  bad <- sum(units$status != "ok")
+  list(converged = bad == 0,
+       status = if (!any(fitted)) "not_fitted" else if (bad > 0) "units" else "converged",
+       reason = if (bad == 0) paste(count_of(sum(fitted), "gene"), "fitted") else
+         sprintf("%d of %d genes", bad, nrow(units)),
+       iterations = max(c(0L, units$iterations), na.rm = TRUE))
 }

@@ -60,8 +60,7 @@ gibbs_variables <- function(inputs, keep) {
   labels <- mmash_labels(inputs$data)
   size <- length(labels[[2]])
   pairs <- which(lower.tri(diag(size), diag = TRUE), arr.ind = TRUE)
-  variants <- labels[[1]][inputs$data$order]
-  effects <- as.vector(outer(labels[[2]], variants, function(j, v) sprintf("effect[%s,%s]", v, j)))
+  effects <- as.vector(t(effect_names(labels[[1]][inputs$data$order], labels[[2]])))
   c(if (keep) effects, sprintf("weight[%s]", prior_components(inputs$prior)),
     sprintf("residual[%s,%s]", labels[[2]][pairs[, 1]], labels[[2]][pairs[, 2]]))
 }
@@ -116,7 +115,7 @@ abind_iterations <- function(first, second) {
 # Mean and covariance of one variant's effects from the draws.
 gibbs_effect <- function(fit, p) {
   labels <- dimnames(fit$posterior$mean)
-  wanted <- sprintf("effect[%s,%s]", labels[[1]][p], labels[[2]])
+  wanted <- as.vector(effect_names(labels[[1]][p], labels[[2]]))
   draws <- fit$posterior$draws
   if (!all(wanted %in% dimnames(draws)[[3]])) {
     abort("vcov", "the draws of single effects were not kept",

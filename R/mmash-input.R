@@ -13,12 +13,7 @@ mmash_source.default <- function(x, fun, settings = list()) {
 }
 
 mmash_source.data.frame <- function(x, fun, settings = list()) {
-  bad <- names(x)[!vapply(x, is.numeric, NA)]
-  if (length(bad) > 0) {
-    abort_x(fun, settings, "numeric in every column", sprintf("column '%s' of class %s", bad[1],
-                                                           class(x[[bad[1]]])[1]))
-  }
-  mmash_source(as.matrix(x), fun, settings)
+  mmash_source(numeric_columns(x, fun, settings$arg %||% "x"), fun, settings)
 }
 
 mmash_source.SnpMatrix <- function(x, fun, settings = list()) {
@@ -109,6 +104,22 @@ mmash_new_source <- function(kind, x, dims, names = NULL, missing = 0, ...) {
        variants = names[[2]], missing = missing, ...)
 }
 
+# The names of `size` things; those that lack are numbered: variant1, variant2, ...
+filled_names <- function(names, what, size) {
+  numbered <- paste0(what, seq_len(size))
+  if (is.null(names)) numbered else ifelse(is.na(names) | names == "", numbered, names)
+}
+
+# One name for every variant: the second "rs1" is "rs1.1".
+variant_labels <- function(names, size) make.unique(filled_names(names, "variant", size))
+
+tell_shared_names <- function(names, fun) {
+  shared <- unique(names[duplicated(names, incomparables = c(NA, ""))])
+  if (length(shared) == 0) return(invisible())
+  message(sprintf("%s: %s of several variants, such as \"%s\": the second is called \"%s.1\"", fun,
+                  count_of(length(shared), "name"), shared[1], shared[1]))
+}
+
 # What is wrong with the genotypes, under the name that the caller's argument has.
 abort_x <- function(fun, settings, ...) abort_arg(fun, settings$arg %||% "x", ...)
 
@@ -149,36 +160,41 @@ fill_columns <- function(x, values) {
 
 # ---- responses and covariates -------------------------------------------------------------------
 
-mmash_response <- function(y, source, fun) {
-  y <- mmash_response_matrix(y, fun)
+mmash_response <- function(y, source, fun, assay = NULL) {
+  if (!is.null(assay) && !is_se(y)) {
+    abort_arg(fun, "assay", "left out, as 'y' is no experiment", describe_value(assay))
+  }
+  y <- mmash_response_matrix(y, fun, assay = assay)
+  labels <- condition_names(colnames(y), ncol(y))
   if (nrow(y) != source$rows) {
     abort_arg(fun, "y", sprintf("one row per sample of 'x' (%d)", source$rows),
               sprintf("%d rows", nrow(y)), if (ncol(y) == source$rows) "t(y)")
   }
   check_same_samples(source$samples, rownames(y), fun, "y")
-  twice <- anyDuplicated(colnames(y))
+  twice <- anyDuplicated(labels)
   if (twice > 0) {
     abort_arg(fun, "y", "a matrix whose conditions have different names",
-              sprintf("\"%s\" twice", colnames(y)[twice]))
+              sprintf("\"%s\" twice", labels[twice]))
   }
   bad <- which(is.infinite(y))
   if (length(bad) > 0) abort_arg(fun, "y", "finite or NA", sprintf("Inf at position %d", bad[1]))
   empty <- which(colSums(!is.na(y)) < 2)
   if (length(empty) > 0) {
     abort_arg(fun, "y", "observed at least twice in every condition",
-              sprintf("no such data in condition %s", colnames(y)[empty[1]]), "dropping it")
+              sprintf("no such data in condition %s", labels[empty[1]]), "dropping it")
   }
   y
 }
 
-mmash_response_matrix <- function(y, fun, arg = "y") {
-  if (is_se(y)) y <- t(as.matrix(se_assay_any(y, fun)))
-  if (is.data.frame(y)) y <- as.matrix(y)
+# Without column names where nobody gave any.
+mmash_response_matrix <- function(y, fun, arg = "y", assay = NULL) {
+  if (is_se(y)) y <- t(as.matrix(gaussian_assay(y, assay, fun)))
+  if (is.data.frame(y)) y <- numeric_columns(y, fun, arg)
   if (is.numeric(y) && is.null(dim(y))) y <- matrix(y, dimnames = list(names(y), NULL))
   if (!is.numeric(y) || length(dim(y)) != 2 || ncol(y) < 1) {
     abort_arg(fun, arg, "a numeric matrix samples x conditions", describe_value(y))
   }
-  if (is.null(colnames(y))) colnames(y) <- paste0("condition", seq_len(ncol(y)))
+  if (!is.null(colnames(y))) colnames(y) <- filled_names(colnames(y), "condition", ncol(y))
   storage.mode(y) <- "double"
   check_squares(y, fun, arg)
   y
@@ -193,9 +209,14 @@ check_squares <- function(x, fun, arg) {
   }
 }
 
-se_assay_any <- function(se, fun) {
+# As for counts; but of several assays "counts" is seldom the one that errors are normal in.
+gaussian_assay <- function(se, assay, fun) {
   have <- SummarizedExperiment::assayNames(se)
-  se_assay(se, if (length(have) > 1 && !"counts" %in% have) have[1], fun)
+  if (is.null(assay) && length(have) > 1 && "counts" %in% have) {
+    message(fun, ": the assay \"counts\" is taken, of ", toString(dQuote(have, FALSE)),
+            "; assay = \"counts\" says so without this message")
+  }
+  se_assay(se, assay, fun)
 }
 
 check_same_samples <- function(x, y, fun, arg) {
@@ -252,15 +273,21 @@ covariate_matrix <- function(covariates, design, source, fun) {
     abort_arg(fun, "covariates", "a data frame, as in the fit", describe_value(covariates))
   }
   valid <- is.matrix(covariates) && is.numeric(covariates) && nrow(covariates) == source$rows
-  if (!valid || !all(is.finite(covariates))) abort_covariates(covariates, source$rows, fun)
+  if (!valid) abort_covariates(covariates, source$rows, fun)
+  bad <- which(colSums(!is.finite(covariates)) > 0)[1]
+  if (!is.na(bad)) {
+    abort_covariates(covariates, source$rows, fun,
+                     sprintf("%s in column %s", not_finite(covariates[, bad]),
+                             colnames(covariates)[bad] %||% bad))
+  }
   check_same_samples(source$samples, samples, fun, "covariates")
   rownames(covariates) <- NULL
   covariates
 }
 
-abort_covariates <- function(covariates, rows, fun) {
+abort_covariates <- function(covariates, rows, fun, got = describe_value(covariates)) {
   abort_arg(fun, "covariates", sprintf("a finite numeric matrix or data frame with %d rows", rows),
-            describe_value(covariates))
+            got)
 }
 
 coded_covariates <- function(covariates, design, fun) {

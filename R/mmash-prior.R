@@ -30,7 +30,7 @@
 #'   the strong effects? Default `FALSE`.
 #' @param standardize Is the prior one of effects per standard deviation of the variant? Must agree
 #'   with the fit's, which warns of a grid made from data otherwise. Default `FALSE`.
-#' @param covariates,missing_x,allele As in [mmash()].
+#' @param covariates,missing_x,allele,assay As in [mmash()].
 #' @return An object of class `mash_prior`: list of `matrices`, `grid`, `null`, `weights`, and the
 #'   names of the `conditions` where somebody gave any: [mmash()] puts the matrices in their order.
 #' @section Errors: matrices that are not symmetric positive semi-definite or do not agree in size,
@@ -48,7 +48,8 @@
 mash_prior <- function(Y = NULL, X = NULL, matrices = NULL, grid = NULL, null = TRUE,
                        weights = NULL, canonical = is.null(matrices), pca = 0, add = NULL,
                        refine = FALSE, standardize = FALSE, covariates = NULL,
-                       missing_x = c("error", "mean"), allele = c("second", "first")) {
+                       missing_x = c("error", "mean"), allele = c("second", "first"),
+                       assay = NULL) {
   fun <- "mash_prior"
   null <- check_flag(null, fun, "null")
   canonical <- check_flag(canonical, fun, "canonical")
@@ -63,23 +64,27 @@ mash_prior <- function(Y = NULL, X = NULL, matrices = NULL, grid = NULL, null = 
   }
   effects <- NULL
   if (is.null(grid) || pca > 0 || refine) {
-    effects <- prior_effects(Y, X, standardize, covariates, missing_x, allele, fun)
+    effects <- prior_effects(Y, X, standardize, covariates, missing_x, allele, fun, assay)
   }
   as_given <- !is.null(grid)
-  size <- prior_size(matrices, add, effects, Y, fun)
-  fixed <- c(if (canonical) canonical_matrices(size), prior_matrices(matrices, size, fun))
-  driven <- c(if (pca > 0) pca_matrices(effects, pca, fun), prior_matrices(add, size, fun, "add"))
+  given <- list(matrices = matrix_list(matrices, fun), add = matrix_list(add, fun, "add"))
+  size <- prior_size(c(given$matrices, given$add), effects, Y, fun, assay)
+  conditions <- (if (is.character(size)) stated_names(size)) %||%
+    matrix_names(c(given$matrices, given$add))
+  given <- Map(prior_matrices, given, names(given),
+               MoreArgs = list(size = length_of(size), conditions = conditions, fun = fun))
+  fixed <- c(if (canonical) canonical_matrices(size), given$matrices)
+  driven <- c(if (pca > 0) pca_matrices(effects, pca, fun), given$add)
   if (refine) driven <- refine_matrices(driven, effects)
   all <- check_prior_names(c(fixed, driven), fun)
   if (!as_given) all <- lapply(all, unit_diagonal)
   grid <- if (as_given) check_grid(grid, fun) else data_grid(effects)
-  conditions <- if (is.character(size)) size else matrix_names(c(matrices, add))
   new_mash_prior(all, grid, null, weights, standardize, conditions, !is.null(effects))
 }
 
 # Names of the conditions that the first matrix with names has.
 matrix_names <- function(matrices) {
-  named <- Filter(function(u) is.matrix(u) && !is.null(colnames(u)), as.list(matrices))
+  named <- Filter(function(u) is.matrix(u) && !is.null(colnames(u)), matrices)
   if (length(named) > 0) colnames(named[[1]])
 }
 
@@ -89,7 +94,7 @@ new_mash_prior <- function(matrices, grid, null, weights, standardize = FALSE, c
                            from_data = FALSE) {
   prior <- structure(list(matrices = matrices, grid = grid, null = null, weights = NULL,
                           standardize = standardize, from_data = from_data), class = "mash_prior")
-  prior$conditions <- stated_names(conditions)
+  prior$conditions <- conditions
   prior["weights"] <- list(check_prior_weights(weights, prior, "mash_prior"))
   prior
 }
@@ -101,18 +106,18 @@ prior_components <- function(prior) {
   c(if (prior$null) "null", as.vector(labels))
 }
 
-check_prior_weights <- function(weights, prior, fun) {
+check_prior_weights <- function(weights, prior, fun, arg = "weights", try = NULL) {
   if (is.null(weights)) return(NULL)
   labels <- prior_components(prior)
   must <- sprintf("%d numbers of at least 0 with a positive sum", length(labels))
   valid <- is.numeric(weights) && length(weights) == length(labels) && all(is.finite(weights)) &&
     all(weights >= 0) && sum(weights) > 0
-  if (!valid) abort_arg(fun, "weights", must, describe_value(weights))
+  if (!valid) abort_arg(fun, arg, must, describe_value(weights), try)
   if (!is.null(names(weights))) {
     lost <- setdiff(names(weights), labels)
     if (length(lost) > 0) {
-      abort_arg(fun, "weights", "named as the components of the prior, or without names",
-                sprintf("\"%s\"", lost[1]), closest_name(lost[1], labels))
+      abort_arg(fun, arg, "named as the components of the prior, or without names",
+                sprintf("\"%s\"", lost[1]), try %||% closest_name(lost[1], labels))
     }
     weights <- weights[labels]
   }
@@ -124,6 +129,7 @@ check_grid <- function(grid, fun) {
   if (length(grid) == 0 || anyDuplicated(grid)) {
     abort_arg(fun, "grid", "standard deviations, none twice", describe_value(grid))
   }
+  check_squares(grid, fun, "grid")
   grid
 }
 
@@ -141,8 +147,8 @@ canonical_matrices <- function(names_or_size) {
   c(list(identity = diag(size)), single, list(equal = matrix(1, size, size)), shared)
 }
 
-# Lists of matrices as users have them: matrices, arrays J x J x K, udr's list(mat =).
-prior_matrices <- function(x, size, fun, arg = "matrices") {
+# A list of matrices out of what users have: matrices, arrays J x J x K, mashr's and udr's objects.
+matrix_list <- function(x, fun, arg = "matrices") {
   if (is.null(x)) return(NULL)
   if (inherits(x, "mash") || is.list(x) && !is.null(x$fitted_g)) x <- x$fitted_g$Ulist
   if (is.list(x) && !is.data.frame(x) && is.list(x$U) && !is.matrix(x$U)) x <- x$U
@@ -153,12 +159,15 @@ prior_matrices <- function(x, size, fun, arg = "matrices") {
     abort_arg(fun, arg, "a named list of covariance matrices", describe_value(x))
   }
   if (is.null(names(x))) names(x) <- paste0("matrix", seq_along(x))
+  lapply(x, function(u) if (is.list(u) && !is.null(u$mat)) u$mat else u)
+}
+
+# Checked, and in the order of the conditions.
+prior_matrices <- function(x, arg, size, conditions, fun) {
   Map(function(u, name) {
-    if (is.list(u) && !is.null(u$mat)) u <- u$mat
     label <- sprintf("%s$%s", arg, name)
-    checked <- check_prior_matrix(u, length_of(size), label, fun)
-    known <- if (is.character(size)) size else matrix_names(x)
-    at <- if (is.matrix(u) && !is.null(known)) match_conditions(colnames(u), known, fun, label)
+    checked <- check_prior_matrix(u, size, label, fun)
+    at <- if (is.matrix(u)) match_conditions(colnames(u), conditions, fun, label)
     if (is.null(at)) checked else checked[at, at, drop = FALSE]
   }, x, names(x))
 }
@@ -167,7 +176,7 @@ length_of <- function(size) if (is.character(size)) length(size) else size
 
 check_prior_matrix <- function(u, size, arg, fun) {
   if (is.numeric(u) && length(u) == 1) u <- matrix(as.double(u))
-  u <- check_covariance(if (is.matrix(u)) u else as.character(u), size, fun, arg)
+  u <- check_covariance(u, size, fun, arg, or_number = FALSE)
   if (max(diag(u)) <= 0) abort_arg(fun, arg, "not all zero", "zeros", "null = TRUE")
   u
 }
@@ -186,17 +195,16 @@ check_prior_names <- function(matrices, fun) {
 
 unit_diagonal <- function(u) u / max(diag(u))
 
-# Number of conditions, or their names where the data have them.
-prior_size <- function(matrices, add, effects, Y, fun) {
-  if (!is.null(effects)) return(colnames(effects$bhat))
-  if (!is.null(Y)) return(colnames(mmash_response_matrix(Y, fun)))
-  first <- (matrices %||% add)
-  if (is.null(first)) abort_arg(fun, "Y", "given, or 'matrices' and 'grid'", "NULL")
-  if (is.numeric(first)) return(dim(first)[1])
-  if (inherits(first, "mash")) return(nrow(first$fitted_g$Ulist[[1]]))
-  if (is.list(first$U) && !is.matrix(first$U)) first <- first$U
-  one <- first[[1]]
-  if (is.list(one) && !is.null(one$mat)) one <- one$mat
+# Number of conditions, or their names where there are data.
+prior_size <- function(matrices, effects, Y, fun, assay) {
+  if (!is.null(effects)) return(effects$conditions)
+  if (inherits(Y, "mixology_suff_stats")) return(Y$conditions)
+  if (!is.null(Y)) {
+    Y <- mmash_response_matrix(Y, fun, "Y", assay)
+    return(condition_names(colnames(Y), ncol(Y)))
+  }
+  if (length(matrices) == 0) abort_arg(fun, "Y", "given, or 'matrices' and 'grid'", "NULL")
+  one <- matrices[[1]]
   if (is.numeric(one) && length(one) == 1) return(1)
   nrow(one) %||% abort_arg(fun, "matrices", "a named list of square matrices", describe_value(one))
 }
@@ -217,8 +225,8 @@ prior_core <- function(prior, penalty = 1) {
 
 # ---- what the data say --------------------------------------------------------------------------
 
-# Effects of one variant at a time, their standard errors, both P x J.
-prior_effects <- function(Y, X, standardize, covariates, missing_x, allele, fun) {
+# Effects of one variant at a time and their standard errors, both P x J; names of the conditions.
+prior_effects <- function(Y, X, standardize, covariates, missing_x, allele, fun, assay = NULL) {
   data <- if (inherits(Y, "mixology_suff_stats")) Y else X
   if (is.null(data)) {
     abort_arg(fun, "X", "given together with 'Y' for a grid or matrices from data",
@@ -226,19 +234,21 @@ prior_effects <- function(Y, X, standardize, covariates, missing_x, allele, fun)
   }
   source <- mmash_source(data, fun, list(missing_x = missing_x, allele = allele))
   input <- if (source$kind == "gram") mmash_gram(source, standardize) else {
-    y <- mmash_response(Y, source, fun)
+    y <- mmash_response(Y, source, fun, assay)
     mmash_individual(source, y, mmash_covariates(covariates, source, fun), standardize,
                      seq_len(source$cols))
   }
-  out <- mmash_marginal(input)
-  labels <- if (source$kind == "gram") colnames(source$stats$XtY) else colnames(y)
-  out <- lapply(out, function(m) {
-    colnames(m) <- labels
-    m[apply(is.finite(m), 1, all), , drop = FALSE]
-  })
+  out <- marginal_effects(input)
+  out$conditions <- if (source$kind == "gram") source$stats$conditions else
+    condition_names(colnames(y), ncol(y))
   if (nrow(out$bhat) == 0) abort_arg(fun, "X", "with variants that vary", "constant columns only")
   if (all(out$shat <= 0)) abort_arg(fun, "Y", "varying", "constant responses only")
   out
+}
+
+# Those of the variants that vary.
+marginal_effects <- function(input) {
+  lapply(mmash_marginal(input), function(m) m[apply(is.finite(m), 1, all), , drop = FALSE])
 }
 
 # Standard deviations from min(s) / 10 to 2 sqrt(max(b^2 - s^2)) by factors of sqrt(2).

@@ -36,7 +36,7 @@ resolve_residual <- function(residual, conditions, fun) {
     }
     return(list(kind = "low_rank", rank = residual$rank))
   }
-  if (is.numeric(residual)) {
+  if (is.numeric(residual) || is.matrix(residual)) {
     return(list(kind = "fixed", rank = 0L,
                 matrix = check_residual(residual, conditions, fun, "residual")))
   }
@@ -57,7 +57,7 @@ check_residual <- function(x, conditions, fun, arg) {
               if (is.numeric(x) && length(x) == size) "diag() of it")
   }
   at <- match_conditions(colnames(x) %||% rownames(x), conditions, fun, arg)
-  x <- check_covariance(x, size, fun, arg)
+  x <- check_covariance(as.matrix(x), size, fun, arg, or_number = FALSE)
   if (!is.null(at)) x <- x[at, at, drop = FALSE]
   # of the correlations: conditions may be on scales that differ by orders of magnitude
   if (min(diag(x)) <= 0 || min(eigen(stats::cov2cor(x), TRUE, TRUE)$values) < 1e-14) {

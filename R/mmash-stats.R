@@ -9,23 +9,37 @@
 #' @param XtX,XtY,YtY Cross-products `crossprod(X)` (P x P), `crossprod(X, Y)` (P x J) and
 #'   `crossprod(Y)` (J x J). They may be of centred data or not.
 #' @param n Number of samples.
-#' @param x_means,y_means Column means of `X` and `Y`. Without them the data are taken as centred,
-#'   and the intercept is 0.
+#' @param x_means,y_means Column means of `X` and `Y`, both or none. Without them the data are taken
+#'   as centred, and the intercept is 0.
 #' @param centered Are the cross-products those of centred data, and the means there for the
-#'   intercept only? Default: found out. They are when taking the means off would leave something
-#'   that is no matrix of cross-products (not positive semi-definite); where both are possible they
-#'   are taken as not centred, and a message says so.
+#'   intercept only? Default: found out, and a message says how they are read. They are taken as
+#'   centred when taking the means off would leave something that is no matrix of cross-products
+#'   (not positive semi-definite): but so it would for an `n` that is too large, and only
+#'   `centered = FALSE` makes an error of that. Where both are possible they are taken as not
+#'   centred. Whole numbers in all of `XtX`, as of allele counts, are those of data that were not
+#'   centred: an `n` that does not make whole sums of the means is then an error.
 #' @param bhat,shat Effects of one variant at a time (with an intercept) and their standard
 #'   errors, P x J.
 #' @param z Their ratio, when `bhat` and `shat` are not at hand: the answer is then on the scale of
 #'   standardised variants.
-#' @param ld Correlations of the variants, P x P, in the sample of the estimates.
+#' @param ld Correlations of the variants, P x P, in the sample of the estimates and not in a
+#'   reference panel: see the section on them. A matrix, a data frame or a sparse Matrix, as the
+#'   others may be.
 #' @param cov_y Covariance of the responses, J x J.
 #' @return An object of class `mixology_suff_stats`, the first argument of [mmash()].
+#' @section Correlations of another sample: estimates that correlations contradict (the effects of
+#'   all variants together would explain more variance than there is) are refused. Shrinking the
+#'   correlations towards the identity, `(1 - s) * ld + s * diag(nrow(ld))`, may make the error go
+#'   away without making the correlations right: variants in high correlation then keep effects of
+#'   their own that cancel one another, and are reported with small lfsr though there is nothing.
+#'   Contradictions that are too small to be noticed do the same to a lesser degree, and so does the
+#'   small ridge that makes rounded correlations positive semi-definite. Take the correlations of
+#'   the samples that the estimates come from, with all their digits.
 #' @section Errors: cross-products that do not fit one another, a matrix of correlations that is
 #'   not symmetric, has no unit diagonal or cannot belong to the `z` (a negative residual
-#'   variance), `n` below 3, or too small or too large for the cross-products: centred data of `n`
-#'   samples have at most rank `n - 1`, and taking means off leaves no negative variance.
+#'   variance), means of the variants without those of the responses, `n` below 3 (4 for summary
+#'   statistics), or too small or too large for the cross-products: centred data of `n` samples have
+#'   at most rank `n - 1`, and what means with `centered = FALSE` leave is positive semi-definite.
 #' @examples
 #' set.seed(1)
 #' X <- matrix(rbinom(400, 2, .3), 100)
@@ -39,23 +53,24 @@ suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
                        centered = NULL) {
   fun <- "suff_stats"
   n <- check_samples(n, 3, fun)
-  centered <- if (!is.null(centered)) check_flag(centered, fun, "centered") else
-    if (is.null(x_means) && is.null(y_means)) TRUE
+  if (!is.null(centered)) check_flag(centered, fun, "centered")
+  if (isFALSE(centered) && is.null(x_means)) {
+    abort_arg(fun, "x_means", "given for cross-products that are not centred", "NULL")
+  }
   XtX <- check_symmetric(XtX, NULL, fun, "XtX")
   p <- nrow(XtX)
   check_same_names(XtY, XtX, fun, "XtX")
   XtY <- check_block(XtY, p, NULL, fun, "XtY")
-  YtY <- in_order(YtY, colnames(XtY), fun, "YtY")
   YtY <- check_symmetric(YtY, ncol(XtY), fun, "YtY")
-  x_means <- check_means(x_means, p, fun, "x_means")
-  y_means <- check_means(y_means, ncol(XtY), fun, "y_means")
-  if (is.null(centered)) {
-    centered <- !may_be_raw(XtX, XtY, YtY, n, x_means, y_means)
-    if (!centered) message(fun, ": the cross-products are taken as those of data that were not ",
-                           "centred; if they were, say centered = TRUE")
-  }
+  YtY <- in_order(YtY, colnames(XtY), fun, "YtY")
+  means <- check_means(x_means, y_means, dim(XtY), fun)
+  x_means <- means$x
+  y_means <- means$y
+  raw <- may_be_raw(XtX, XtY, YtY, n, x_means, y_means)
+  centered <- centered %||% reads_as_centered(raw, XtX, n, x_means, y_means, fun)
   if (!centered) {
-    check_means_fit(c(diag(XtX), diag(YtY)), c(x_means, y_means), n, fun)
+    if (!raw) abort_samples(n, "leaves a negative variance", fun)
+    check_whole_sums(XtX, n, x_means, fun)
     flat <- diag(XtX) - n * x_means^2 <= 1e-12 * diag(XtX) # what is left is rounding
     XtX <- XtX - n * tcrossprod(x_means)
     XtX[flat, ] <- XtX[, flat] <- 0
@@ -85,12 +100,30 @@ check_products <- function(XtX, XtY, YtY, fun, slack = 1.001) {
 # Sums of squares of data that were not centred are at least n times the square of the mean.
 negative_variance <- function(squares, means, n) any(squares - n * means^2 < -1e-8 * squares)
 
-check_means_fit <- function(squares, means, n, fun) {
-  if (negative_variance(squares, means, n)) {
-    abort_arg(fun, "n", "the number of samples of the cross-products and the means",
-              sprintf("%g, which leaves a negative variance", n),
-              "centered = TRUE if the cross-products are those of centred data")
-  }
+abort_samples <- function(n, fault, fun) {
+  abort_arg(fun, "n", "the number of samples of the cross-products and the means",
+            sprintf("%g, which %s", n, fault),
+            "centered = TRUE if the cross-products are those of centred data")
+}
+
+# Allele counts have whole cross-products, and whole sums.
+check_whole_sums <- function(XtX, n, x_means, fun) {
+  sums <- n * x_means
+  if (any(XtX != round(XtX)) || all(abs(sums - round(sums)) < 1e-6 * pmax(1, abs(sums)))) return()
+  abort_samples(n, "does not make whole sums of the means, as those of whole numbers are", fun)
+}
+
+# The guess where nobody says and it makes a difference. raw: may they be of data not centred?
+reads_as_centered <- function(raw, XtX, n, x_means, y_means, fun) {
+  if (all(c(x_means, y_means) == 0)) return(TRUE)
+  if (any(x_means != 0) && all(XtX == round(XtX))) return(FALSE)
+  message(fun, ": the cross-products are taken as those of ", if (raw) {
+    "data that were not centred; if they were, say centered = TRUE"
+  } else {
+    sprintf(paste("centred data, as %g samples would otherwise leave a negative variance; if they",
+                  "are not, 'n' is too large, and centered = FALSE makes that an error"), n)
+  })
+  !raw
 }
 
 # Centred columns of n samples have at most rank n - 1. More samples than n would show among any 2 n
@@ -111,14 +144,15 @@ check_rank <- function(XtX, XtY, YtY, n, fun) {
 
 check_semidefinite <- function(x, fun, arg) {
   low <- min(eigen(x, symmetric = TRUE, only.values = TRUE)$values)
-  if (low < -1e-8 * max(abs(x))) {
-    abort_arg(fun, arg, "positive semi-definite", sprintf("an eigenvalue of %.3g", low))
-  }
+  if (low < -1e-8 * max(abs(x))) abort_semidefinite(fun, arg, low)
+}
+
+abort_semidefinite <- function(fun, arg, low, try = NULL) {
+  abort_arg(fun, arg, "positive semi-definite", sprintf("an eigenvalue of %.3g", low), try)
 }
 
 # A matrix conditions x conditions in the order of the estimates, where both have names.
 in_order <- function(x, conditions, fun, arg) {
-  if (!is.matrix(x) || length(conditions) != ncol(x)) return(x)
   at <- match_conditions(colnames(x) %||% rownames(x), conditions, fun, arg)
   if (is.null(at)) x else x[at, at, drop = FALSE]
 }
@@ -154,12 +188,14 @@ may_be_raw <- function(XtX, XtY, YtY, n, x_means, y_means) {
   min(values) > -1e-8 * max(abs(diag(joint)), n * c(x_means, y_means)^2)
 }
 
-new_suff_stats <- function(XtX, XtY, YtY, n, x_means, y_means) {
+# standardized: are the variants on the scale of standard deviation 1 already?
+new_suff_stats <- function(XtX, XtY, YtY, n, x_means, y_means, standardized = FALSE) {
   variants <- rownames(XtY) %||% colnames(XtX)
-  conditions <- colnames(XtY) %||% colnames(YtY) %||% paste0("condition", seq_len(ncol(XtY)))
-  dimnames(XtY) <- list(variants, conditions)
+  conditions <- condition_names(colnames(XtY) %||% colnames(YtY), ncol(XtY))
+  dimnames(XtY) <- list(variants, as.vector(conditions))
   structure(list(XtX = unname(XtX), XtY = XtY, YtY = unname(YtY), n = n, x_means = x_means,
-                 y_means = y_means), class = "mixology_suff_stats")
+                 y_means = y_means, conditions = conditions, standardized = standardized),
+            class = "mixology_suff_stats")
 }
 
 #' @rdname suff_stats
@@ -174,18 +210,21 @@ summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_me
   if (is.null(z) == is.null(bhat) || is.null(bhat) != is.null(shat)) {
     abort_arg(fun, "z", "given, or 'bhat' together with 'shat'", "another combination")
   }
-  estimates <- check_block(z %||% bhat, NULL, NULL, fun, if (is.null(z)) "bhat" else "z")
+  constant <- "leaving out variants that do not vary"
+  estimates <- check_block(z %||% bhat, NULL, NULL, fun, if (is.null(z)) "bhat" else "z",
+                           try = constant)
   p <- nrow(estimates)
   check_same_names(estimates, ld, fun, "ld")
   if (is.null(z)) check_same_dimnames(bhat, shat, fun, "shat")
-  cov_y <- in_order(cov_y, colnames(estimates), fun, "cov_y")
   ld <- check_ld(ld, p, fun)
   cov_y <- check_symmetric(cov_y, ncol(estimates), fun, "cov_y")
+  cov_y <- in_order(cov_y, colnames(estimates), fun, "cov_y")
   if (any(diag(cov_y) <= 0)) abort_arg(fun, "cov_y", "of positive diagonal", "a value of 0 or less")
   check_semidefinite(cov_y, fun, "cov_y")
   yy <- rep((n - 1) * diag(cov_y), each = p)
   if (is.null(z)) {
-    shat <- check_positive(check_block(shat, p, ncol(estimates), fun, "shat"), fun, "shat")
+    shat <- check_block(shat, p, ncol(estimates), fun, "shat", try = constant)
+    check_positive(shat, fun, "shat")
     squares <- yy / ((n - 2) * shat^2 + estimates^2) # x'x by each condition
   } else {
     squares <- array(n - 1, dim(estimates))
@@ -194,8 +233,8 @@ summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_me
   d <- rowMeans(matrix(squares, p))
   XtX <- ld * tcrossprod(sqrt(d))
   check_ld_fits(ld, estimates, d, cov_y, n, fun)
-  new_suff_stats(XtX, d * estimates, (n - 1) * cov_y, n, check_means(x_means, p, fun, "x_means"),
-                 check_means(y_means, ncol(estimates), fun, "y_means"))
+  means <- check_means(x_means, y_means, dim(estimates), fun)
+  new_suff_stats(XtX, d * estimates, (n - 1) * cov_y, n, means$x, means$y, !is.null(z))
 }
 
 check_samples <- function(n, least, fun) {
@@ -204,30 +243,39 @@ check_samples <- function(n, least, fun) {
   n
 }
 
-check_means <- function(x, length, fun, arg) {
-  if (is.null(x)) return(numeric(length))
-  if (!is.numeric(x) || length(x) != length || !all(is.finite(x))) {
-    abort_arg(fun, arg, sprintf("%d finite numbers", length), describe_value(x))
+# Of the variants and of the conditions: both or none, which is 0.
+check_means <- function(x_means, y_means, sizes, fun) {
+  if (is.null(x_means) != is.null(y_means)) {
+    abort_arg(fun, if (is.null(x_means)) "x_means" else "y_means",
+              "given where the other means are", "NULL")
   }
-  as.double(x)
+  numbers <- function(x, size, arg) {
+    if (is.null(x)) return(numeric(size))
+    if (!is.numeric(x) || length(x) != size || !all(is.finite(x))) {
+      abort_arg(fun, arg, sprintf("%d finite numbers", size), not_finite(x) %||% describe_value(x))
+    }
+    as.double(x)
+  }
+  list(x = numbers(x_means, sizes[1], "x_means"), y = numbers(y_means, sizes[2], "y_means"))
 }
 
-check_block <- function(x, rows, cols, fun, arg) {
+# A matrix of numbers, whatever the form; rows and columns that are not known yet are NULL.
+check_block <- function(x, rows, cols, fun, arg, sizes = c("P", "J"), try = NULL) {
+  if (is.data.frame(x)) x <- numeric_columns(x, fun, arg)
+  if (methods::is(x, "Matrix")) x <- as.matrix(x)
   if (is.numeric(x) && is.null(dim(x))) x <- matrix(x, dimnames = list(names(x), NULL))
+  must <- sprintf("a finite numeric %s x %s matrix", rows %||% sizes[1], cols %||% sizes[2])
   sized <- is.numeric(x) && length(dim(x)) == 2 && (is.null(rows) || nrow(x) == rows) &&
     (is.null(cols) || ncol(x) == cols) && nrow(x) > 0 && ncol(x) > 0
-  if (!sized || !all(is.finite(x))) {
-    must <- sprintf("a finite numeric %s x %s matrix", rows %||% "P", cols %||% "J")
-    bad <- if (sized) which(!is.finite(x))[1]
-    abort_arg(fun, arg, must, if (sized) sprintf("%s at position %d", x[bad], bad) else
-      describe_value(x), if (sized) "leaving out variants that do not vary")
-  }
+  bad <- not_finite(x)
+  if (!is.null(bad)) abort_arg(fun, arg, must, bad, if (sized) try)
+  if (!sized) abort_arg(fun, arg, must, describe_value(x))
   storage.mode(x) <- "double"
   x
 }
 
 check_symmetric <- function(x, size, fun, arg) {
-  x <- check_block(x, size, size, fun, arg)
+  x <- check_block(x, size, size, fun, arg, c("P", "P"))
   square <- nrow(x) == ncol(x)
   if (!square || max(abs(x - t(x))) > 1e-8 * max(abs(x), 1e-300)) {
     abort_arg(fun, arg, "a symmetric matrix", if (square) "an asymmetric one" else
@@ -248,9 +296,11 @@ check_ld <- function(ld, p, fun) {
 # The best fit of all variants together must leave a residual variance in every condition.
 check_ld_fits <- function(ld, estimates, d, cov_y, n, fun) {
   e <- eigen(ld, symmetric = TRUE)
-  if (min(e$values) < -1e-6 * max(e$values)) {
-    abort_arg(fun, "ld", "positive semi-definite", sprintf("an eigenvalue of %.3g",
-                                                           min(e$values)))
+  low <- min(e$values)
+  if (low < -1e-6 * max(e$values)) {
+    abort_semidefinite(fun, "ld", low,
+                       sprintf(paste("more digits of it, or at worst (ld + s * diag(%d)) / (1 + s)",
+                                     "with s = %.1g: see ?summary_stats"), nrow(ld), -2 * low))
   }
   keep <- e$values > 1e-8 * max(e$values)
   u <- crossprod(e$vectors[, !keep, drop = FALSE], sqrt(d) * estimates)
@@ -262,7 +312,7 @@ check_ld_fits <- function(ld, estimates, d, cov_y, n, fun) {
   if (length(bad) > 0) {
     abort_arg(fun, "ld", "from the sample of the estimates",
               sprintf("correlations that contradict them in condition %d", bad[1]),
-              "the correlations of the same samples, or (1 - s) * ld + s * diag(nrow(ld))")
+              "those of the very samples that gave the estimates; see ?summary_stats")
   }
 }
 

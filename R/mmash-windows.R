@@ -8,6 +8,13 @@ window_source <- function(genotypes, fun, settings) {
   mmash_new_source("delayed", genotypes, dim(genotypes), dimnames(genotypes))
 }
 
+# The source with one name for every variant, the same in every window.
+with_variant_labels <- function(source, fun) {
+  tell_shared_names(source$variants, fun)
+  source$variants <- variant_labels(source$variants, source$cols)
+  source
+}
+
 # Column numbers for every gene; none for a gene whose stretch of chromosome has no variant.
 check_windows <- function(windows, genes, source, positions, fun) {
   if (methods::is(windows, "GenomicRanges")) windows <- ranges_table(windows, fun)
@@ -29,28 +36,39 @@ check_windows <- function(windows, genes, source, positions, fun) {
   if (length(lost) > 0) {
     abort_arg(fun, "windows", "given for every gene", sprintf("none for %s", lost[1]))
   }
-  lapply(windows[genes], check_window, source = source, fun = fun)
+  Map(check_window, windows[genes], genes, MoreArgs = list(source = source, fun = fun))
 }
 
-check_window <- function(at, source, fun) {
-  if (is.character(at)) at <- match(at, source$variants)
-  whole <- length(at) == 0 || is.numeric(at) && !anyNA(at) && all(at == round(at))
-  if (!whole || any(at < 1 | at > source$cols)) {
-    abort_arg(fun, "windows", sprintf("variants of 'genotypes' (1 to %d)", source$cols), "others")
-  }
+check_window <- function(window, gene, source, fun) {
+  at <- if (is.character(window)) match(window, source$variants) else window
+  if (length(at) == 0) return(integer())
+  if (!is.numeric(at)) abort_window(fun, source, gene, describe_value(at))
+  bad <- which(is.na(at) | at != round(at) | at < 1 | at > source$cols)[1]
+  if (!is.na(bad)) abort_window(fun, source, gene, describe_value(window[bad]))
   unique(as.integer(at))
 }
 
+abort_window <- function(fun, source, gene, got) {
+  abort_arg(fun, "windows", sprintf("variants of 'genotypes' (1 to %d)", source$cols),
+            sprintf("%s for %s", got, gene))
+}
+
 column_windows <- function(windows, source, fun) {
-  first <- windows$first
-  last <- windows$last
-  valid <- is.numeric(first) && is.numeric(last) && !anyNA(c(first, last)) && all(first <= last) &&
-    all(c(first, last) == round(c(first, last)))
-  if (!valid || any(first < 1 | last > source$cols)) {
-    abort_arg(fun, "windows", sprintf("column numbers of 'genotypes' with first <= last (1 to %d)",
-                                      source$cols), "others")
-  }
-  merge_windows(Map(seq, first, last), windows$gene)
+  must <- sprintf("column numbers of 'genotypes' with first <= last (1 to %d)", source$cols)
+  check_stretches(windows, "first", "last", must, fun, c(1, source$cols))
+  merge_windows(Map(seq, windows$first, windows$last), windows$gene)
+}
+
+# Whole numbers from one column to the other, within limits.
+check_stretches <- function(windows, from, to, must, fun, limits = c(-Inf, Inf)) {
+  a <- windows[[from]]
+  b <- windows[[to]]
+  if (!is.numeric(a) || !is.numeric(b)) abort_arg(fun, "windows", must, "other than numbers")
+  fine <- a <= b & a == round(a) & b == round(b) & a >= limits[1] & b <= limits[2]
+  bad <- which(is.na(fine) | !fine)[1]
+  if (is.na(bad)) return(invisible())
+  abort_arg(fun, "windows", must, sprintf("%s %s, %s %s for %s", from, format(a[bad]), to,
+                                          format(b[bad]), windows$gene[bad]))
 }
 
 # Rows of one gene add up.
@@ -66,10 +84,7 @@ base_pair_windows <- function(windows, positions, fun) {
     abort_arg(fun, "windows", "a data frame gene, chr, start, end or gene, first, last",
               toString(names(windows)))
   }
-  ends <- c(windows$start, windows$end)
-  if (!is.numeric(ends) || anyNA(ends) || any(windows$start > windows$end)) {
-    abort_arg(fun, "windows", "base pairs with start <= end", "others")
-  }
+  check_stretches(windows, "start", "end", "base pairs with start <= end", fun)
   on <- bare_chromosome(positions$chr)
   chromosomes <- lapply(split(seq_along(on), on), function(at) at[order(positions$pos[at])])
   parts <- Map(function(chr, start, end) {

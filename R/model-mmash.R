@@ -19,17 +19,23 @@
 #' empirical Bayes on the exact likelihood of each estimate, equal to the others when the variants
 #' are uncorrelated. It learns the weights alone and takes the covariance of the responses for that
 #' of the residuals; correlated variants each show the effect that they share, and `fitted()` and
-#' `predict()` add all of them up.
+#' `predict()` add all of them up. Its objective is the sum of the log likelihoods of the variants,
+#' each alone: no likelihood of the data, and so without `logLik()`, AIC and BIC.
 #'
 #' **Missing responses** (`NA` in `y`) are integrated out exactly, pattern by pattern of the
 #' conditions observed. Samples without any response are left out. **A variant that does not vary**
 #' stays in the result with effect 0 and the prior as its posterior. **The null penalty** is the
 #' Dirichlet parameter of the weight of the exact zero, as in mash: without it (1) the weight is
 #' not identified against the smallest scales, and `1 - weight` and `pip()` are no inclusion
-#' probabilities. `objective()` includes its log density when it is not 1.
+#' probabilities. `objective()` includes its log density, `(penalty - 1) log(weight)`, where the
+#' weights are learned; with `update = "none"` or `"residual"` the penalty changes nothing.
 #'
 #' **Credible sets** are found with the fit: for each signal the posterior of its single causal
 #' variant, given all other signals.
+#'
+#' **Names**: a variant without a name, or with an empty one, is `variant<column>`, a condition
+#' `condition<column>`; of variants that share a name the second `"rs1"` is `"rs1.1"`, and a message
+#' says so. Conditions are found by their names wherever both sides have names.
 #'
 #' **A fit has converged** when a sweep gains less than `tolerance` per number observed and moves no
 #' effect by more than 1000 `parameter_tolerance` standard errors, nor a weight by more than that:
@@ -70,6 +76,8 @@
 #' @param storage `"double"` or `"int8"` (whole numbers, one byte each). Default: as they come.
 #' @param allele Allele counted in a `.bed` file: the `"second"` of the `.bim` file (default, as
 #'   snpStats reads them) or the `"first"` (as PLINK's additive coding).
+#' @param assay Name of the assay of an experiment. Default `"counts"`, with a message where there
+#'   are others, else the only one.
 #' @param control Settings from [vb_control()], [em_control()] or [gibbs_control()]. `start` may be
 #'   an earlier fit or `list(coef = P x J, weights =, residual =)`, each element optional. Without
 #'   a start, effects start at 0 and weights are those of the prior or all equal. With
@@ -123,10 +131,10 @@
 mmash <- function(x, y = NULL, prior = NULL, residual = "full", method = c("vb", "em", "gibbs"),
                   covariates = NULL, standardize = FALSE, penalty = 10, update = NULL,
                   order = "columns", missing_x = c("error", "mean"), storage = NULL,
-                  allele = c("second", "first"), control = NULL, seed = NULL, threads = NULL,
-                  verbose = interactive(), ...) {
+                  allele = c("second", "first"), assay = NULL, control = NULL, seed = NULL,
+                  threads = NULL, verbose = interactive(), ...) {
   check_no_dots(list(...), "mmash", names(formals()))
-  settings <- mmash_settings(x, y, method, standardize, penalty, order, missing_x, storage, allele,
+  settings <- mmash_settings(method, standardize, penalty, order, missing_x, storage, allele, assay,
                              control, seed, threads, verbose)
   data <- mmash_data(x, y, covariates, settings)
   inputs <- mmash_bridge(data, prior, residual, update, settings)
@@ -150,7 +158,7 @@ mmash_key <- function(inputs) {
        settings = inputs[c("method", "standardize", "penalty", "order", "missing_x")])
 }
 
-mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x, storage, allele,
+mmash_settings <- function(method, standardize, penalty, order, missing_x, storage, allele, assay,
                            control, seed, threads, verbose) {
   fun <- "mmash"
   method <- check_choice(method, c("vb", "em", "gibbs"), fun, "method")
@@ -160,8 +168,9 @@ mmash_settings <- function(x, y, method, standardize, penalty, order, missing_x,
        penalty = check_penalty(penalty, fun), order = order,
        missing_x = check_choice(missing_x, c("error", "mean"), fun, "missing_x"),
        storage = if (!is.null(storage)) check_choice(storage, c("double", "int8"), fun, "storage"),
-       allele = check_choice(allele, c("second", "first"), fun, "allele"), control = control,
-       threads = resolve_threads(threads, fun), verbose = check_flag(verbose, fun, "verbose"))
+       allele = check_choice(allele, c("second", "first"), fun, "allele"), assay = assay,
+       control = control, threads = resolve_threads(threads, fun),
+       verbose = check_flag(verbose, fun, "verbose"))
 }
 
 check_penalty <- function(penalty, fun) {
@@ -174,6 +183,7 @@ check_penalty <- function(penalty, fun) {
 mmash_data <- function(x, y, covariates, settings) {
   source <- mmash_source(x, "mmash", settings)
   order <- mmash_order(settings$order, source$cols, settings$control)
+  tell_shared_names(source$variants, "mmash")
   if (source$kind == "gram") {
     if (!is.null(y) || !is.null(covariates)) {
       arg <- if (is.null(y)) "covariates" else "y"
@@ -181,18 +191,20 @@ mmash_data <- function(x, y, covariates, settings) {
                 describe_value(y %||% covariates))
     }
     return(list(input = mmash_gram(source, settings$standardize, order), source = source,
-                order = order, conditions = colnames(source$stats$XtY),
+                order = order, conditions = source$stats$conditions,
                 info = describe_data(x, c(source$rows, source$cols),
                                      list(NULL, source$variants))))
   }
   if (is.null(y)) abort_arg("mmash", "y", "a numeric matrix samples x conditions", "NULL")
-  y <- mmash_response(y, source, "mmash")
+  y <- mmash_response(y, source, "mmash", settings$assay)
   covariates <- mmash_covariates(covariates, source, "mmash")
   input <- mmash_individual(source, y, covariates, settings$standardize, order)
   info <- describe_data(list(hashed_file(x, source), y), c(source$rows, source$cols),
                         list(source$samples, source$variants))
   info$response <- data_hash(unname(y))
-  list(input = input, source = source, order = order, conditions = colnames(y), y = y,
+  conditions <- condition_names(colnames(y), ncol(y))
+  colnames(y) <- as.vector(conditions)
+  list(input = input, source = source, order = order, conditions = conditions, y = y,
        covariates = covariates, info = info)
 }
 
@@ -245,41 +257,44 @@ fitting_prior <- function(prior, data, standardize) {
     abort_arg("mmash", "prior", sprintf("one for %d conditions", size),
               sprintf("one for %d", nrow(prior$matrices[[1]])))
   }
-  if (isTRUE(prior$from_data) && prior$standardize != standardize) {
+  either_way <- isTRUE(data$source$stats$standardized) # by z scores
+  if (isTRUE(prior$from_data) && prior$standardize != standardize && !either_way) {
     warning(sprintf("mmash: the prior was made with standardize = %s, the fit has %s",
                     prior$standardize, standardize), ": its scales are those of other effects",
             call. = FALSE)
   }
   at <- match_conditions(prior$conditions, data$conditions, "mmash", "prior")
   if (!is.null(at)) prior$matrices <- lapply(prior$matrices, function(u) u[at, at, drop = FALSE])
-  if (!is.null(at)) prior$conditions <- data$conditions
+  if (!is.null(at)) prior$conditions <- stated_names(data$conditions)
   prior
 }
 
-# Where in `given` the conditions of the data are; NULL: as they are (no names, or the same).
+# Where in `given` the conditions of the data are; NULL: as they are (no names, the same, or others
+# than those that were made up).
 match_conditions <- function(given, conditions, fun, arg) {
-  given <- stated_names(given)
-  conditions <- stated_names(conditions)
-  if (is.null(given) || is.null(conditions) || identical(given, conditions)) return(NULL)
+  if (is.null(given) || is.null(conditions) || identical(given, as.vector(conditions))) return(NULL)
+  if (is.null(stated_names(conditions)) && !setequal(given, conditions)) return(NULL)
   at <- match(conditions, given)
   if (anyNA(at) || anyDuplicated(given)) {
     abort_arg(fun, arg, sprintf("one for the conditions %s", toString(conditions, width = 60)),
-              sprintf("one for %s", toString(given, width = 60)))
+              sprintf("one for %s", toString(given, width = 60)),
+              if (length(given) == length(conditions)) "unname() if only the names differ")
   }
   at
 }
 
-# Names that somebody gave: not those that mmash() makes up.
-stated_names <- function(names) {
-  if (!identical(names, paste0("condition", seq_along(names)))) names
+# The names of `size` conditions, which remember whether somebody gave them.
+condition_names <- function(names, size) {
+  structure(filled_names(names, "condition", size), given = !is.null(names))
+}
+
+stated_names <- function(conditions) {
+  if (!isFALSE(attr(conditions, "given"))) as.vector(conditions)
 }
 
 # A prior from the data that are at hand already.
 default_prior <- function(data) {
-  effects <- lapply(mmash_marginal(data$input), function(m) {
-    colnames(m) <- data$conditions
-    m[apply(is.finite(m), 1, all), , drop = FALSE]
-  })
+  effects <- marginal_effects(data$input)
   if (nrow(effects$bhat) == 0) {
     if (any(colSums(!is.na(data$y)) < 3)) {
       abort_arg("mmash", "y", "observed three times in every condition for a default prior",
@@ -288,7 +303,7 @@ default_prior <- function(data) {
     abort_arg("mmash", "x", "with variants that vary", "none")
   }
   new_mash_prior(canonical_matrices(data$conditions), data_grid(effects), TRUE, NULL,
-                 data$input$standardize, data$conditions, TRUE)
+                 data$input$standardize, stated_names(data$conditions), TRUE)
 }
 
 mmash_update <- function(update, residual, method) {
@@ -314,10 +329,7 @@ mmash_start <- function(inputs, residual = inputs$residual) {
   if (!is.null(resumed)) return(resumed$state)
   start <- mmash_start_values(inputs$control$start)
   size <- c(inputs$input$cols, length(inputs$data$conditions))
-  mean <- if (is.null(start$coef)) array(0, size) else {
-    check_block(start$coef, size[1], size[2], "mmash", "start$coef")[inputs$data$order, ,
-                                                                      drop = FALSE]
-  }
+  mean <- if (is.null(start$coef)) array(0, size) else start_effects(start$coef, size, inputs$data)
   sigma <- if (is.null(start$residual)) {
     residual_part(check_start_residual(start_residual(residual, inputs$input), inputs$method,
                                        "mmash"), residual)
@@ -325,11 +337,20 @@ mmash_start <- function(inputs, residual = inputs$residual) {
     of_family(check_residual(start$residual, inputs$data$conditions, "mmash", "start$residual"),
               residual, inputs)
   }
-  weights <- check_prior_weights(start$weights, inputs$prior, "mmash") %||% inputs$prior$weights
+  weights <- check_prior_weights(start$weights, inputs$prior, "mmash", "start$weights",
+                                 "list(coef = coef(fit)[-1, ]) where the prior is another") %||%
+    inputs$prior$weights
   path <- if (is.null(start$coef) && is.null(weights)) path_length(inputs) else 0L
   parts <- length(prior_components(inputs$prior))
   list(mean = unname(mean), weights = unname(weights %||% rep(1 / parts, parts)), sigma = sigma,
        path = path)
+}
+
+# In the order of the sweep and of the conditions.
+start_effects <- function(coef, size, data) {
+  coef <- check_block(coef, size[1], size[2], "mmash", "start$coef")
+  at <- match_conditions(colnames(coef), data$conditions, "mmash", "start$coef")
+  coef[data$order, at %||% seq_len(size[2]), drop = FALSE]
 }
 
 # Starts along the penalised path: `restarts` less the one at zero. None for plain coordinate
@@ -343,8 +364,11 @@ path_length <- function(inputs, limit = 2e8) {
 mmash_start_values <- function(start) {
   if (is.null(start)) return(list())
   if (inherits(start, "mmash")) {
-    return(list(coef = start$estimate$coefficients[-1, , drop = FALSE],
-                weights = start$estimate$weights, residual = start$estimate$residual_covariance))
+    named <- !is.null(stated_names(start$input$conditions))
+    as_named <- if (named) identity else unname
+    return(list(coef = as_named(start$estimate$coefficients[-1, , drop = FALSE]),
+                weights = start$estimate$weights,
+                residual = as_named(start$estimate$residual_covariance)))
   }
   if (is.matrix(start)) start <- list(coef = start)
   known <- c("coef", "weights", "residual")
@@ -371,8 +395,10 @@ mmash_run <- function(inputs) {
 
 mmash_ascent <- function(inputs, start) {
   monitor <- new_monitor("mmash", inputs$control, inputs$verbose, inputs$control$max_iterations)
+  clock <- stopwatch()
   out <- mmash_fit(inputs$input, inputs$core, start, mmash_core_settings(inputs), inputs$control,
                    monitor, inputs$threads)
+  out$trace$seconds <- whole_seconds(out$trace$seconds, clock()) # the starts were before the trace
   new_mmash(out, inputs)
 }
 
@@ -383,6 +409,7 @@ mmash_auto_rank <- function(inputs) {
     inputs$residual$rank <- resumed$rank
     out <- mmash_run(inputs)
     out$candidates <- resumed$candidates
+    out$bic <- mmash_candidate(out, out$rank)$BIC
     return(out)
   }
   if (inputs$method == "gibbs") return(gibbs_auto_rank(inputs))
@@ -391,7 +418,9 @@ mmash_auto_rank <- function(inputs) {
   best <- tried$best
   best$control$time_limit <- inputs$control$time_limit
   best$candidates <- tried$rows
-  after_seconds(best, max(clock() - max(best$objective$seconds), 0)) # those of the other ranks
+  best$bic <- min(tried$rows$BIC)
+  best$objective$seconds <- whole_seconds(best$objective$seconds, clock()) # the other ranks'
+  best
 }
 
 # Ranks 0, 1, ... while BIC falls, within one time limit. A fit that ran out of sweeps could still
@@ -450,7 +479,6 @@ new_mmash <- function(out, inputs) {
                  starts = out$starts,
                  state = out[intersect(names(out), c("state", "progress", "patterns"))])
   if (inputs$residual$kind == "low_rank") fit$rank <- inputs$residual$rank
-  if (inputs$method == "em") fit$log_lik <- mmash_log_lik(fit)
   fit$fitted <- mmash_fitted(out, inputs$data)
   fit$signals <- mmash_signals(out$signals, inputs$data$order)
   fit
@@ -459,20 +487,13 @@ new_mmash <- function(out, inputs) {
 # What predict() reads new data by.
 mmash_remembered <- function(out, inputs, back) {
   means <- if (inputs$input$kind == "gram") inputs$data$source$stats$x_means else out$center[back]
-  c(inputs[c("standardize", "missing_x", "allele")],
-    list(means = means, covariates = inputs$data$covariates$design))
-}
-
-# The objective of "em" without the log density of the penalty.
-mmash_log_lik <- function(fit) {
-  value <- utils::tail(fit$objective$value, 1)
-  if (fit$prior$null) value <- value - (fit$penalty - 1) * log(fit$estimate$weights[["null"]])
-  value
+  c(inputs[c("standardize", "missing_x", "allele", "assay")],
+    list(means = means, covariates = inputs$data$covariates$design,
+         conditions = inputs$data$conditions))
 }
 
 mmash_labels <- function(data) {
-  variants <- data$source$variants %||% paste0("variant", seq_len(data$source$cols))
-  list(distinct_names(variants), data$conditions)
+  list(variant_labels(data$source$variants, data$source$cols), as.vector(data$conditions))
 }
 
 mmash_df <- function(inputs) {
@@ -504,7 +525,7 @@ mmash_fixed <- function(out, data) {
   part <- input$basis %*% (on_basis - out$covariates)
   coefficients <- qr.coef(qr(scale(covariates, scale = FALSE)), part)
   coefficients[is.na(coefficients)] <- 0
-  dimnames(coefficients) <- list(colnames(covariates), data$conditions)
+  dimnames(coefficients) <- list(colnames(covariates), as.vector(data$conditions))
   list(intercept = constant - drop(colMeans(covariates) %*% coefficients),
        covariates = coefficients)
 }

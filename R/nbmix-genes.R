@@ -29,7 +29,7 @@ nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pie
                          weight = estimates$weight, mean = estimates$mean,
                          dispersion = estimates$dispersion)
   message <- unlist(lapply(pieces, `[[`, "message"))
-  new_nbmix(inputs$method, call, estimate, nbmix_final_objectives(units),
+  new_nbmix(inputs$method, call, estimate, final_objectives(units),
             nbmix_many_convergence(units), inputs$control,
             nbmix_describe_genes(data, inputs$source), inputs,
             nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)), df = units$df,
@@ -202,11 +202,6 @@ nbmix_units <- function(candidates, chosen, names, status) {
   out
 }
 
-nbmix_final_objectives <- function(units) {
-  data.frame(gene = units$gene, iter = units$iterations, value = units$objective,
-             seconds = units$seconds)
-}
-
 nbmix_many_convergence <- function(units) {
   fit <- !units$status %in% c("invalid", "too_few_cells")
   stopped <- units$status %in% c("stopped", "not_read")
@@ -266,7 +261,7 @@ subset_units.nbmix <- function(fit, i) {
   if (!is.null(fit$candidates)) {
     out$candidates <- fit$candidates[fit$candidates$gene %in% out$units$gene, ]
   }
-  out$objective <- nbmix_final_objectives(out$units)
+  out$objective <- final_objectives(out$units)
   out[c("log_lik", "icl", "df")] <- out$units[c("logLik", "ICL", "df")]
   out$nobs <- fit$cells * sum(nbmix_is_fitted(out$units, out$estimate))
   out$convergence <- nbmix_many_convergence(out$units)

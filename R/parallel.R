@@ -67,6 +67,9 @@ after_seconds <- function(fit, seconds) {
   fit
 }
 
+# The seconds of a trace that was made in the last part of `all` of them.
+whole_seconds <- function(seconds, all) seconds + max(all - max(seconds, 0), 0)
+
 # Many units in blocks: one bar, one clock and one stop for all of them.
 block_run <- function(label, units, time_limit, verbose) {
   clock <- stopwatch()
@@ -102,6 +105,9 @@ resolve_bpparam <- function(BPPARAM, fun) {
   }
   BPPARAM
 }
+
+# Without what would be said of each of many fits.
+quietly <- function(code) suppressMessages(suppressWarnings(code))
 
 # fun() of each item, one after another or on the workers of BPPARAM. What fails in a worker is
 # reported as if it had failed here. `fun` should live in the name space: what it carries along is

@@ -12,6 +12,7 @@ abort_arg <- function(fun, arg, must, got, try = NULL) {
 describe_value <- function(x) {
   if (is.null(x)) return("NULL")
   if (is.function(x)) return("a function")
+  if (identical(x, list())) return("an empty list")
   if (is.factor(x)) return(paste("a factor of", count_of(length(x), "value")))
   kind <- class(x)[1]
   if (!is.atomic(x)) return(paste("an object of class", kind))
@@ -102,6 +103,23 @@ check_positive <- function(x, fun, arg, length = NULL, zero = FALSE, try = NULL)
     abort_arg(fun, arg, must, got, try)
   }
   as.double(x)
+}
+
+# The first value that is no finite number, in words; NULL when there is none.
+not_finite <- function(x) {
+  if (!is.atomic(x)) return(NULL)
+  bad <- which(if (is.numeric(x)) !is.finite(x) else is.na(x))[1]
+  if (!is.na(bad)) sprintf("%s at position %d", format(x[bad]), bad)
+}
+
+# The matrix of a data frame of numbers.
+numeric_columns <- function(x, fun, arg) {
+  bad <- which(!vapply(x, is.numeric, NA))[1]
+  if (!is.na(bad)) {
+    abort_arg(fun, arg, "numeric in every column",
+              sprintf("column '%s' of class %s", names(x)[bad], class(x[[bad]])[1]))
+  }
+  as.matrix(x)
 }
 
 # Arguments that fell into `...` and that nobody takes.

@@ -28,13 +28,14 @@ draw_labels <- function(n, weights) {
   sample.int(length(weights), n, replace = TRUE, prob = weights)
 }
 
-# A symmetric positive semi-definite size x size matrix; a single number is that multiple of the
-# identity.
-check_covariance <- function(x, size, fun, arg) {
-  must <- sprintf("a symmetric positive semi-definite %d x %d matrix, or one number", size, size)
-  if (is_number(x) && x >= 0 && is.finite(x)) return(diag(as.double(x), size))
+# A symmetric positive semi-definite size x size matrix; `or_number`: or one number, for that
+# multiple of the identity.
+check_covariance <- function(x, size, fun, arg, or_number = TRUE) {
+  must <- paste0(sprintf("a symmetric positive semi-definite %d x %d matrix", size, size),
+                 if (or_number) ", or one number")
+  if (or_number && is_number(x) && x >= 0 && is.finite(x)) return(diag(as.double(x), size))
   square <- is.numeric(x) && is.matrix(x) && all(dim(x) == size) && all(is.finite(x))
-  if (!square) abort_arg(fun, arg, must, describe_value(x))
+  if (!square) abort_arg(fun, arg, must, not_finite(x) %||% describe_value(x))
   if (!isSymmetric(unname(x))) abort_arg(fun, arg, must, "an asymmetric matrix")
   low <- min(0, eigen(x, symmetric = TRUE, only.values = TRUE)$values)
   if (low < -1e-8 * max(abs(x), 1e-300)) {

@@ -234,6 +234,7 @@ test_that("low rank: J - 1 columns restrict nothing, none is isotropic, BIC choo
   chosen <- quiet_mmash(x, y, quick_prior(j), residual = low_rank("auto"))
   expect_identical(chosen$rank, 1L)
   expect_true(all(c("rank", "BIC") %in% names(glance(chosen, all = TRUE))))
+  expect_equal(glance(chosen)$BIC, min(glance(chosen, all = TRUE)$BIC))
   short <- quiet_mmash(x, y, quick_prior(j), residual = low_rank("auto"),
                        control = vb_control(max_iterations = 2, restarts = 1))
   expect_false(short$convergence$converged)

@@ -105,18 +105,20 @@ test_that("a bad gene is a row that says so, and nothing more", {
 test_that("windows and genes that make no sense are named", {
   d <- genes_case()
   expect_error(mmash_genes(d$genes, d$x, list(gene1 = 1:5)), "given for every gene.*gene2")
-  expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = 1:500)), "'windows' must be variants")
-  expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = "v99")), "'windows' must be variants")
-  expect_error(mmash_genes(d$genes[1], d$x, list(gene1 = 1.5)), "'windows' must be variants")
+  of_gene <- function(window) mmash_genes(d$genes[1], d$x, list(gene1 = window))
+  expect_error(of_gene(1:500), "'windows' must be variants .* got 41 for gene1")
+  expect_error(of_gene("v99"), "'windows' must be variants .* got \"v99\" for gene1")
+  expect_error(of_gene(1.5), "'windows' must be variants .* got 1.5 for gene1")
   expect_error(mmash_genes(d$genes, d$x, 3), "'windows' must be a named list")
   expect_error(mmash_genes(d$genes, d$x, transform(d$windows, last = 99)),
-               "'windows' must be column")
+               "'windows' must be column numbers .* got first 1, last 99 for gene1")
   pairs <- data.frame(gene = "gene1", chr = 1, start = 1, end = 9)
   expect_error(mmash_genes(d$genes[1], d$x, pairs), "'positions' must be")
   expect_error(mmash_genes(d$genes[1], d$x, pairs, positions = data.frame(chr = 1, pos = 1)),
                "'positions' must be")
   expect_error(mmash_genes(d$genes[1], d$x, pairs[-2]), "gene, chr, start, end")
-  expect_error(mmash_genes(d$genes[1], d$x, transform(pairs, end = 0)), "start <= end")
+  expect_error(mmash_genes(d$genes[1], d$x, transform(pairs, end = 0)),
+               "start <= end; got start 1, end 0 for gene1")
   expect_error(mmash_genes(unname(d$genes), d$x, d$windows), "'expression' must be a named list")
   expect_error(map_case(d, folder = 3), "'folder' must be")
   expect_error(map_case(d, BPPARAM = 2), "'BPPARAM' must be")
@@ -144,7 +146,8 @@ test_that("a run that was killed goes on where it was and gives the same table",
   expect_length(list.files(folder, "^gene[12].*rds$"), 2)
   writeLines("half a file", list.files(folder, "^gene2.*rds$", full.names = TRUE))
   again <- map_case(d, folder = folder)
-  expect_identical(again[c("results", "weights")], found[c("results", "weights")])
+  expect_identical(tidy(again), tidy(found))
+  expect_identical(again$weights, found$weights)
   other <- d
   other$genes$gene4[1, 1] <- 9
   expect_false(identical(tidy(map_case(other, folder = folder)), tidy(found)))
@@ -163,4 +166,81 @@ test_that("every back end gives the same table", {
   skip_unless_extended()
   snow <- BiocParallel::SnowParam(2)
   expect_identical(map_case(d, BPPARAM = snow)$results, found$results)
+})
+
+subset_rows <- function(table, genes) {
+  out <- do.call(rbind, lapply(genes, function(gene) table[table$gene == gene, ]))
+  `rownames<-`(out, NULL)
+}
+
+test_that("genes are chosen, refitted and drawn like those of other fits", {
+  d <- genes_case()
+  found <- map_case(d)
+  two <- found[c("gene3", "gene1")]
+  expect_identical(glance(two)$gene, c("gene3", "gene1"))
+  expect_identical(glance(two)$min_lfsr, glance(found)$min_lfsr[c(3, 1)])
+  expect_identical(unique(tidy(two)$gene), c("gene3", "gene1"))
+  expect_identical(found[["gene2"]], found[2])
+  expect_identical(found[["weights"]], found$weights)
+  expect_error(found["gene9"], "'i' must be names or positions of genes")
+  expect_error(found[["gene9"]], "'i' must be names or positions of genes")
+  expect_identical(credible_sets(two), subset_rows(credible_sets(found), c("gene3", "gene1")))
+  expect_identical(objective(two)$value, glance(two)$objective)
+  expect_identical(nobs(two), 200L)
+  expect_match(utils::capture.output(print(summary(two))), "2 genes mapped by mmash", all = FALSE)
+  for (type in c("genes", "weights")) {
+    expect_gt(length(ggplot2::ggplot_build(autoplot(found, type = type))$data), 0)
+  }
+  expect_identical(ggplot2::ggplot_build(autoplot(found))$data[[2]]$y,
+                   -log10(glance(found)$min_lfsr))
+  whole <- mmash_genes(d$genes, d$x, d$windows, prior = d$prior, learn = 3, rounds = 2, seed = 1)
+  again <- update(whole[["gene2"]], penalty = 20)
+  expect_identical(glance(again)$gene, "gene2")
+  expect_identical(tidy(again), tidy(update(whole, penalty = 20)["gene2"]))
+})
+
+test_that("what only a fit has is refused, and the way to have it works", {
+  d <- genes_case()
+  found <- map_case(d)
+  functions <- list(coef = coef, fitted = fitted, residuals = residuals, predict = predict,
+                    simulate = simulate, vcov = vcov, confint = confint, lfsr = lfsr, pip = pip,
+                    augment = augment, tidy = function(fit) tidy(fit, conf.int = TRUE),
+                    credible_sets = function(fit) credible_sets(fit, coverage = .9))
+  for (name in names(functions)) {
+    said <- paste0(name, ": 'fit' must be of one gene .* 4 genes; try")
+    expect_error(functions[[name]](found), said, info = name)
+  }
+  expect_error(logLik(found), "has no log likelihood; try objective")
+  expect_error(resume(found, 5), "resume: .*try update")
+  expect_error(clusters(found), "no clusters")
+  expect_error(responsibilities(found), "no clusters")
+  expect_error(tidy(found, no_such_name = 1), "unknown argument")
+  one <- mmash(d$x[, 1:10], d$genes$gene1, prior = found$prior, update = "residual",
+               seed = found$seed)
+  expect_identical(tail(objective(one)$value, 1), objective(found["gene1"])$value)
+})
+
+test_that("conditions are those of their names, in every gene", {
+  d <- genes_case()
+  turned <- d
+  turned$genes$gene2 <- d$genes$gene2[, 2:1]
+  expect_identical(tidy(map_case(turned)), tidy(map_case(d)))
+  by_data <- function(d) mmash_genes(d$genes, d$x, d$windows, learn = 3, rounds = 2, seed = 1)
+  expect_identical(tidy(by_data(turned)), tidy(by_data(d)))
+})
+
+test_that("an experiment chooses its conditions and takes the results", {
+  skip_if_not_installed("SummarizedExperiment")
+  d <- genes_case()
+  assays <- lapply(c(a = 1, b = 2), function(j) t(vapply(d$genes, function(y) y[, j], d$x[, 1])))
+  se <- SummarizedExperiment::SummarizedExperiment(c(assays, list(quality = 0 * assays$a)))
+  map <- function(...) {
+    mmash_genes(se, d$x, d$windows, prior = d$prior, learn = 3, rounds = 2, seed = 1, ...)
+  }
+  found <- map(assay = c("a", "b"))
+  expect_equal(tidy(found)$estimate, tidy(map_case(d))$estimate)
+  expect_error(map(assay = "z"), "'assay' must be of \"a\", \"b\", \"quality\"; got \"z\"")
+  out <- add_results(se, found)
+  expect_identical(SummarizedExperiment::rowData(out)$mmash_sets, glance(found)$sets)
+  expect_identical(S4Vectors::metadata(out)$mmash_effects, tidy(found))
 })

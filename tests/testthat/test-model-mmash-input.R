@@ -224,12 +224,12 @@ test_that("every accessor answers or says why not, for every engine and every fo
       expect_identical(dim(predict(fit, d$x[1, , drop = FALSE])), c(1L, 2L))
       if (method == "em") {
         expect_error(credible_sets(fit), "one at a time")
-        expect_s3_class(logLik(fit), "logLik")
         expect_match(utils::capture.output(print(fit)), "each variant was taken alone", all = FALSE)
       } else {
         expect_s3_class(credible_sets(fit), "data.frame")
-        expect_error(logLik(fit), "has no log likelihood")
       }
+      expect_error(logLik(fit), "has no log likelihood") # that of "em" is one variant at a time
+      expect_false(any(c("logLik", "AIC", "BIC") %in% names(glance(fit))))
       if (is.null(form[[2]])) {
         for (f in list(fitted, residuals, simulate, function(fit) augment(fit, d$y))) {
           expect_error(f(fit), "a fit to sufficient statistics has no samples")
@@ -309,6 +309,28 @@ test_that("a SummarizedExperiment gives its conditions", {
   se <- SummarizedExperiment::SummarizedExperiment(list(expression = t(d$y)))
   expect_equal(coef(quiet_mmash(d$x, se, small_prior, seed = 1)),
                coef(quiet_mmash(d$x, d$y, small_prior, seed = 1)))
+})
+
+test_that("of several assays one is named, or counts are taken and told", {
+  skip_if_not_installed("SummarizedExperiment")
+  d <- small()
+  pair <- function(...) SummarizedExperiment::SummarizedExperiment(list(...))
+  se <- pair(raw = 9 * t(d$y), normal = t(d$y))
+  fit <- suppressWarnings(mmash(d$x, se, small_prior, assay = "normal", seed = 1))
+  expect_equal(coef(fit), coef(quiet_mmash(d$x, d$y, small_prior, seed = 1)))
+  expect_equal(residuals(fit, se), d$y - fitted(fit))
+  expect_no_error(suppressWarnings(resume(fit, 2)))
+  expect_equal(mash_prior(se, X = d$x, assay = "normal"), mash_prior(d$y, X = d$x))
+  cv <- function(y, ...) mmash_cv(d$x, y, folds = 2, prior = small_prior, seed = 1, ...)
+  expect_equal(cv(se, assay = "normal"), cv(d$y))
+  for (f in list(mmash, mmash_cv, function(x, y) mash_prior(y, X = x))) {
+    expect_error(f(d$x, se), "'assay' must be named .*; got \"raw\", \"normal\"")
+  }
+  expect_error(mmash(d$x, se, small_prior, assay = "normale"), "try \"normal\"")
+  expect_error(mmash(d$x, d$y, small_prior, assay = "normal"), "'y' is no experiment")
+  counts <- pair(counts = t(d$y), normal = 9 * t(d$y))
+  expect_message(taken <- quiet_mmash(d$x, counts, small_prior, seed = 1), "\"counts\" is taken")
+  expect_equal(coef(taken), coef(fit))
 })
 
 # A VCF by hand; `ds`: dosages, samples x variants.

@@ -56,3 +56,35 @@ test_that("labels of an axis keep numbers apart that differ little", {
                    c("-1398.2091", "-1398.2092", NA))
   expect_identical(distinct_labels(c(.1, .2)), c("0.1", "0.2"))
 })
+
+test_that("tables have the names and the gaps that they should", {
+  d <- mixed_data(4, n = 60, p = 8)
+  fit <- quiet_mmash(d$x, d$y, quick_prior(), seed = 1)
+  expect_identical(rownames(vcov(fit)), rownames(confint(fit)))
+  expect_true(all(is.na(tidy(quiet_mmash(d$x, d$y, quick_prior(null = FALSE), seed = 1))$pip)))
+  expect_false(any(is.nan(tidy(quiet_mmash(d$x, d$y, quick_prior(null = FALSE), seed = 1))$pip)))
+})
+
+test_that("the seconds of a fit are those that it took, its starts included", {
+  d <- mixed_data(4, n = 400, p = 300, j = 5)
+  spent <- system.time(fit <- quiet_mmash(d$x, d$y, quick_prior(5), seed = 1))[["elapsed"]]
+  expect_gt(glance(fit)$seconds, spent / 2)
+  expect_lte(glance(fit)$seconds, spent)
+  expect_false(is.unsorted(objective(fit)$seconds))
+})
+
+test_that("the objective has the penalty while the weights are learned", {
+  d <- mixed_data(4, n = 60, p = 8)
+  bound <- function(fit) utils::tail(objective(fit)$value, 1)
+  fit_to <- function(weights, ...) {
+    quiet_mmash(d$x, d$y, quick_prior(weights = weights), residual = diag(3), seed = 1, ...)
+  }
+  learned <- fit_to(rep(.1, 10), penalty = 5, control = tight())
+  weights <- learned$estimate$weights
+  start <- list(coef = coef(learned)[-1, ])
+  kept <- lapply(c(1, 5), function(penalty) {
+    fit_to(unname(weights), update = "none", penalty = penalty, control = tight(start = start))
+  })
+  expect_identical(bound(kept[[1]]), bound(kept[[2]]))
+  expect_equal(bound(learned) - bound(kept[[1]]), 4 * log(weights[["null"]]), tolerance = 1e-5)
+})
