@@ -25,9 +25,10 @@
 #'   too small; the sampler's are not. In 12 simulated data sets each (300 samples, 200 variants,
 #'   5 conditions, 15 causal variants with effects of two factors that no prior matrix describes)
 #'   these shares of the effects called at lfsr below .05 had another sign or none: at correlation
-#'   .5, 3.2% with `"vb"` (12 of 379) and .3% with `"gibbs"` (1 of 328); at .9, 9.6% (23 of 239) and
-#'   .7% (1 of 147). Of the few between .01 and .05, 2 of 23 and 8 of 16 were wrong with `"vb"`,
-#'   0 of 36 and 1 of 29 with `"gibbs"` (2 chains of 1000 sweeps), which took three times as long.
+#'   .5, 1.6% with `"vb"` (6 of 366) and .3% with `"gibbs"` (1 of 312); at .9, 7.7% (21 of 271) and
+#'   .6% (1 of 170). Of the few between .01 and .05, 4 of 32 and 6 of 18 were wrong with `"vb"`,
+#'   1 of 46 and 1 of 24 with `"gibbs"` (2 chains of 1000 sweeps), which took three times as long
+#'   (`scripts/calibration/mmash.R` of the installed package).
 #' @section Errors: `pip()` of a fit whose prior has no null component; new genotypes that lack
 #'   variants of the fit; new covariates that lack columns or have levels that the fit did not see;
 #'   responses that are not those of the fit.

@@ -136,13 +136,15 @@ residual_df <- function(residual, size) {
          low_rank = size * residual$rank - residual$rank * (residual$rank - 1) / 2 + 1)
 }
 
-# The maximum of the bound has no degrees of freedom left to say that it follows noise.
+# Neither the maximum of the bound nor the posterior has degrees of freedom left to say that it
+# follows noise.
 warn_few_samples <- function(fit) {
   conditions <- ncol(fit$posterior$mean)
-  learned <- fit$method == "vb" && fit$residual$kind == "full"
+  learned <- fit$method != "em" && fit$residual$kind == "full"
   if (learned && conditions > 1 && fit$nobs < 10 * conditions) {
     warning(sprintf(paste("mmash: the full residual covariance of %d conditions is learned from %g",
-                          "samples: effects may follow noise; try residual = \"diagonal\", a",
-                          "matrix, or method = \"gibbs\""), conditions, fit$nobs), call. = FALSE)
+                          "samples: effects may follow noise; try residual = low_rank(1),",
+                          "\"diagonal\" or a matrix, or a larger penalty"), conditions, fit$nobs),
+            call. = FALSE)
   }
 }

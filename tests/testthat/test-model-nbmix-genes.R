@@ -92,7 +92,9 @@ test_that("genes that cannot be fitted keep a row that says why", {
   x["g5", 7] <- 0.5
   fit <- nbmix(x, k = 1:2, size_factors = d$s, seed = 1)
   one <- glance(fit)
-  expect_identical(one$status, c("all_zero", "one_value", rep("invalid", 3), "ok"))
+  expect_identical(one$status, c("all_zero", "ok", rep("invalid", 3), "ok"))
+  same_size <- glance(nbmix(x[c("g1", "g2", "g6"), ], k = 1:2, seed = 1))
+  expect_identical(same_size$status, c("all_zero", "one_value", "ok"))
   expect_match(fit$messages[["g3"]], "NA in cell 5")
   expect_match(fit$messages[["g4"]], "-1 in cell 6")
   expect_match(fit$messages[["g5"]], "0.5 in cell 7")

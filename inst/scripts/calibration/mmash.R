@@ -41,20 +41,21 @@ cat("Effects called at lfsr < .05, and those of another sign or none;", sets, "d
 print(stats::aggregate(. ~ correlation + method, all, sum), digits = 3, row.names = FALSE)
 
 # No effect at all, few samples for the number of conditions.
-noise <- function(seed, residual, method, n = 40, p = 100, conditions = 10) {
+noise <- function(seed, residual, method, penalty, n = 40, p = 100, conditions = 10) {
   set.seed(seed)
   x <- matrix(rnorm(n * p), n)
   y <- matrix(rnorm(n * conditions), n)
-  if (identical(residual, "known")) residual <- diag(conditions)
-  fit <- quiet(mmash(x, y, residual = residual, method = method, seed = 1, verbose = FALSE,
-                     control = if (method == "gibbs") sampler))
+  residual <- switch(residual, known = diag(conditions), "low_rank(1)" = low_rank(1), residual)
+  fit <- quiet(mmash(x, y, residual = residual, method = method, penalty = penalty, seed = 1,
+                     verbose = FALSE, control = if (method == "gibbs") sampler))
   any(lfsr(fit) < .05)
 }
 
-ways <- data.frame(residual = c("full", "diagonal", "known", "full"),
-                   method = c("vb", "vb", "vb", "gibbs"))
-ways$fits_with_a_call <- mapply(function(residual, method) {
-  sum(vapply(seq_len(sets), noise, NA, residual = residual, method = method))
-}, ways$residual, ways$method)
+ways <- data.frame(residual = c("full", "full", "low_rank(1)", "diagonal", "known", "full"),
+                   method = c("vb", "vb", "vb", "vb", "vb", "gibbs"),
+                   penalty = c(10, 1000, 10, 10, 10, 10))
+ways$fits_with_a_call <- mapply(function(residual, method, penalty) {
+  sum(vapply(seq_len(sets), noise, NA, residual = residual, method = method, penalty = penalty))
+}, ways$residual, ways$method, ways$penalty)
 cat("\nNoise alone, 40 samples, 10 conditions: fits of", sets, "that call an effect\n")
 print(ways, row.names = FALSE)
