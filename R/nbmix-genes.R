@@ -1,7 +1,7 @@
 # Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
 
 nbmix_many <- function(inputs, data, call) {
-  run <- nbmix_run_blocks(inputs, data)
+  run <- nbmix_run_blocks(inputs)
   pieces <- run$pieces
   inputs$control <- nbmix_whole_control(inputs)
   genes <- nbmix_bind(pieces, "candidates")
@@ -12,7 +12,8 @@ nbmix_many <- function(inputs, data, call) {
   units <- nbmix_units(candidates, chosen, names, status)
   candidates$selected <- seq_len(nrow(candidates)) %in% chosen
   estimates <- nbmix_bind(pieces, "estimates")
-  nbmix_many_fit(inputs, data, call, units, candidates, estimates, pieces)
+  nbmix_many_fit(inputs, nbmix_describe_genes(data, inputs$source, run$hash), call, units,
+                 candidates, estimates, pieces)
 }
 
 # A fit of many genes keeps no states: a resumed one is run again to its whole length, which gives
@@ -23,15 +24,14 @@ nbmix_whole_control <- function(inputs) {
   control
 }
 
-nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pieces) {
+nbmix_many_fit <- function(inputs, data_info, call, units, candidates, estimates, pieces) {
   estimate <- data.frame(gene = units$gene[estimates$gene],
                          component = nbmix_component_index(estimates$gene),
                          weight = estimates$weight, mean = estimates$mean,
                          dispersion = estimates$dispersion)
   message <- unlist(lapply(pieces, `[[`, "message"))
   new_nbmix(inputs$method, call, estimate, nbmix_final_objectives(units),
-            nbmix_many_convergence(units), inputs$control,
-            nbmix_describe_genes(data, inputs$source), inputs,
+            nbmix_many_convergence(units), inputs$control, data_info, inputs,
             nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)), df = units$df,
             log_lik = units$logLik, icl = units$ICL, units = units,
             candidates = if (length(inputs$k) > 1) candidates,
@@ -40,8 +40,8 @@ nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pie
             kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
 }
 
-nbmix_describe_genes <- function(data, source) {
-  out <- describe_data(data, c(source$genes, source$cells), list(source$gene_names, NULL))
+nbmix_describe_genes <- function(data, source, hash) {
+  out <- describe_data(data, c(source$genes, source$cells), list(source$gene_names, NULL), hash)
   out$ambiguous <- source$ambiguous
   out
 }
@@ -54,14 +54,14 @@ nbmix_gene_draws <- function(pieces) {
 }
 
 # Blocks one after another (threads inside), or spread over the workers of BPPARAM.
-nbmix_run_blocks <- function(inputs, data) {
+nbmix_run_blocks <- function(inputs) {
   control <- inputs$control
   saved <- control$pieces
   key <- if (!is.null(control$checkpoint) || !is.null(control$key)) {
-    checkpoint_key(control, nbmix_key(inputs, data))
+    checkpoint_key(control, nbmix_key(inputs))
   }
   check_checkpoint_key("nbmix", control, key)
-  blocks <- saved$blocks %||% nbmix_gene_blocks(inputs$source, control$only) %||%
+  blocks <- saved$blocks %||% named_blocks(inputs$source, control$only) %||%
     source_blocks(inputs$source, inputs$BPPARAM, !is.null(control$checkpoint))
   save <- block_saver("nbmix", control, blocks, key,
                       list(method = inputs$method, seed = control$seed))
@@ -70,18 +70,8 @@ nbmix_run_blocks <- function(inputs, data) {
   pieces <- nbmix_check_read(run(inputs, blocks, saved$done, save))
   fitted <- unlist(Map(seq, blocks$first, blocks$last))
   list(pieces = nbmix_offset_blocks(pieces, blocks),
+       hash = named_hashes(inputs$source, blocks, lapply(pieces, `[[`, "hash")),
        genes = source_gene_names(inputs$source)[fitted])
-}
-
-# Blocks of the named genes and no others: runs of genes that follow one another.
-nbmix_gene_blocks <- function(source, names) {
-  at <- sort(match(names, source_gene_names(source)))
-  if (length(at) == 0 || length(at) < length(names)) return(NULL)
-  first <- at[c(TRUE, diff(at) > 1)]
-  last <- at[c(diff(at) > 1, TRUE)]
-  cuts <- Map(function(a, b) seq(a, b, by = source$block), first, last)
-  ends <- Map(function(a, b) c(a[-1] - 1L, b), cuts, last)
-  data.frame(first = as.integer(unlist(cuts)), last = as.integer(unlist(ends)))
 }
 
 # Once a block was stopped, or cannot be read any more, those behind it are not begun.
@@ -108,13 +98,13 @@ nbmix_run_there <- function(inputs, blocks, done, save) {
   source <- inputs$source
   slim <- inputs
   slim$BPPARAM <- NULL
-  if (!source$on_disk) slim$source[c("read", "totals")] <- NULL
+  if (is.null(source$stored)) slim$source[c("read", "totals")] <- NULL
   ends <- Sys.time() + min(inputs$control$time_limit, 1e9)
   task <- function(b) {
     first <- blocks$first[b]
     last <- blocks$last[b]
     list(inputs = slim, first = first, last = last, ends = ends,
-         rows = if (!source$on_disk) source$read(first, last))
+         rows = if (is.null(source$stored)) source$read(first, last))
   }
   left <- setdiff(seq_len(nrow(blocks)), seq_along(done))
   size <- if (is.null(inputs$control$checkpoint)) length(left) else
@@ -159,6 +149,7 @@ nbmix_run_block <- function(inputs, rows, first, monitor, threads, fault = NULL)
     out$status[] <- "not_read"
     out$message[] <- fault
   }
+  out$hash <- gene_hashes(rows, inputs$source$cells)
   if (nbmix_keeps_responsibilities(inputs)) out$kept <- nbmix_block_posterior(out, rows, inputs)
   out
 }
@@ -231,8 +222,7 @@ nbmix_block_posterior <- function(out, rows, inputs) {
   lapply(seq_along(out$status), function(g) {
     mine <- out$estimates$gene == g
     if (!any(mine)) return(NULL)
-    at <- seq.int(rows$p[g] + 1, length.out = rows$p[g + 1] - rows$p[g])
-    x <- replace(numeric(inputs$source$cells), rows$i[at] + 1, rows$x[at])
+    x <- nbmix_row_counts(rows, g, inputs$source$cells)
     prob <- nbmix_posterior(x, inputs$size_factors, out$estimates$weight[mine],
                             out$estimates$mean[mine], out$estimates$dispersion[mine])$prob
     list(prob = prob, histogram = nbmix_histogram(x))
