@@ -138,13 +138,13 @@ is_ambiguous <- function(names) {
   is.na(names) | names == "" | duplicated(names) | duplicated(names, fromLast = TRUE)
 }
 
-# First and last gene of each block; workers get some four blocks each, so that none waits long, and
-# blocks that are `saved` one by one are a hundredth of all.
+# First and last gene of each block; workers get some sixteen blocks each, so that none waits long
+# and an interrupt costs few, and blocks that are `saved` one by one are a hundredth of all.
 source_blocks <- function(source, BPPARAM = NULL, saved = FALSE) {
   size <- source$block
   if (saved) size <- min(size, max(16L, as.integer(ceiling(source$genes / 100))))
   if (!is.null(BPPARAM)) {
-    share <- ceiling(source$genes / (4 * BiocParallel::bpnworkers(BPPARAM)))
+    share <- ceiling(source$genes / (16 * BiocParallel::bpnworkers(BPPARAM)))
     size <- min(size, max(8L, as.integer(share)))
   }
   first <- seq.int(1L, source$genes, by = size)

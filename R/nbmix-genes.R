@@ -93,39 +93,45 @@ nbmix_run_here <- function(inputs, blocks, done, save) {
   out
 }
 
-# Genes on disk are read by the workers, those in memory are sent along.
+# Genes on disk are read by the workers, those in memory are sent along. After an interrupt the
+# blocks that are not back count as stopped.
 nbmix_run_there <- function(inputs, blocks, done, save) {
-  source <- inputs$source
-  slim <- inputs
-  slim$BPPARAM <- NULL
-  if (is.null(source$stored)) slim$source[c("read", "totals")] <- NULL
-  ends <- Sys.time() + min(inputs$control$time_limit, 1e9)
-  task <- function(b) {
-    first <- blocks$first[b]
-    last <- blocks$last[b]
-    list(inputs = slim, first = first, last = last, ends = ends,
-         rows = if (is.null(source$stored)) source$read(first, last))
+  run <- block_run("nbmix", inputs$source$genes, inputs$control$time_limit, inputs$verbose)
+  common <- inputs
+  common$BPPARAM <- NULL
+  if (is.null(inputs$source$stored)) common$source[c("read", "totals")] <- NULL
+  item <- function(b) nbmix_block_item(inputs$source, blocks$first[b], blocks$last[b], run)
+  sent <- length(done)
+  following <- function() {
+    if (sent == nrow(blocks)) return(NULL)
+    sent <<- sent + 1L
+    item(sent)
   }
-  left <- setdiff(seq_len(nrow(blocks)), seq_along(done))
-  size <- if (is.null(inputs$control$checkpoint)) length(left) else
-    2 * BiocParallel::bpnworkers(inputs$BPPARAM)
-  for (round in split(left, ceiling(seq_along(left) / size))) {
-    done <- c(done, map_items(lapply(round, task), nbmix_work, inputs$BPPARAM))
-    status <- unlist(lapply(done, `[[`, "status"))
-    if (!any(status %in% c("stopped", "not_read"))) save(done)
+  collect <- function(piece) {
+    done <<- c(done, list(piece))
+    if (!is.null(run$bar)) run$bar(blocks$last[length(done)], run$units, NA)
+    if (any(piece$status %in% c("stopped", "not_read"))) run$stop()
+    if (run$going()) save(done)
   }
-  done
+  if (sent < nrow(blocks)) stream_items(following, nbmix_work, common, collect, inputs$BPPARAM)
+  run$stop()
+  lost <- setdiff(seq_len(nrow(blocks)), seq_along(done))
+  c(done, lapply(lost, function(b) nbmix_work(item(b), common)))
 }
 
-nbmix_work <- function(task) {
-  inputs <- task$inputs
-  first <- task$first
-  left <- as.double(difftime(task$ends, Sys.time(), units = "secs"))
-  run <- block_run("nbmix", inputs$source$genes, left, FALSE)
-  rows <- task$rows %||% nbmix_read(inputs$source, first, task$last, run$going())
+nbmix_block_item <- function(source, first, last, run) {
+  list(first = first, last = last, ends = Sys.time() + min(run$left(), 1e9),
+       rows = if (is.null(source$stored) && run$going()) source$read(first, last))
+}
+
+nbmix_work <- function(item, common, stop_sign = NULL) {
+  left <- as.double(difftime(item$ends, Sys.time(), units = "secs"))
+  run <- block_run("nbmix", common$source$genes, left, FALSE)
+  rows <- item$rows %||% nbmix_read(common$source, item$first, item$last, run$going())
   if (!is.null(rows$fault)) run$stop()
-  monitor <- block_monitor(run, first, task$last, inputs$control)
-  nbmix_run_block(inputs, rows, first, monitor, 1L, rows$fault)
+  monitor <- block_monitor(run, item$first, item$last, common$control)
+  if (!is.null(stop_sign)) monitor["progress"] <- list(heeding(stop_sign))
+  nbmix_run_block(common, rows, item$first, monitor, 1L, rows$fault)
 }
 
 nbmix_read <- function(source, first, last, going) {

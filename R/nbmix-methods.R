@@ -121,8 +121,8 @@ nbmix_many_parameters <- function(fit) {
 #'   or `"density"` (the probability of each count under the mixture).
 #' @param assay The assay of an experiment. Default: that of the fit.
 #' @param data For residuals: the data of the fit, if its call no longer finds them, in whatever
-#'   storage or experiment, or a data frame that has the counts of one gene in a column. Other counts
-#'   are an error.
+#'   storage or experiment, or a data frame that has the counts of one gene in a column. Other
+#'   counts are an error.
 #' @param nsim Number of data sets.
 #' @param seed Whole number; `NULL` uses R's generator as it stands.
 #' @param ... Not used.

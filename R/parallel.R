@@ -92,7 +92,7 @@ block_monitor <- function(run, first, last, control) {
   out
 }
 
-# A BiocParallel back end, checked; NULL is this process with its threads.
+# A BiocParallel back end, checked; NULL is this process with its threads, as is SerialParam().
 resolve_bpparam <- function(BPPARAM, fun) {
   if (is.null(BPPARAM)) return(NULL)
   check_installed("BiocParallel", fun, "'BPPARAM'")
@@ -100,7 +100,7 @@ resolve_bpparam <- function(BPPARAM, fun) {
     abort_arg(fun, "BPPARAM", "NULL or a back end of BiocParallel", describe_value(BPPARAM),
               "BiocParallel::MulticoreParam(2)")
   }
-  BPPARAM
+  if (!methods::is(BPPARAM, "SerialParam")) BPPARAM
 }
 
 # fun() of each item, one after another or on the workers of BPPARAM. What fails in a worker is
@@ -108,11 +108,46 @@ resolve_bpparam <- function(BPPARAM, fun) {
 # sent to every worker.
 map_items <- function(items, fun, BPPARAM = NULL) {
   if (is.null(BPPARAM)) return(lapply(items, fun))
-  work <- function() with_library_paths(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM))
-  tryCatch(work(), bplist_error = function(e) {
+  on_workers(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM))
+}
+
+on_workers <- function(work) {
+  tryCatch(with_library_paths(work), bplist_error = function(e) {
     failed <- Find(function(result) inherits(result, "error"), BiocParallel::bpresult(e))
     stop(conditionMessage(failed %||% e), call. = FALSE)
   })
+}
+
+# The items of `following()`, until it gives NULL, to the workers of BPPARAM as these ask for them:
+# fun(item, common, stop_sign) there, and here collect(result) in the order of the items. After an
+# interrupt what was collected is all there will be: the workers see it by a file, the stop sign,
+# and the back end is stopped, for results that nobody waits for are on their way. It is started
+# here, because a MulticoreParam() that starts itself would give them to whom uses it next.
+stream_items <- function(following, fun, common, collect, BPPARAM) {
+  stop_sign <- tempfile("stop_")
+  reduce <- function(before, result) {
+    collect(result)
+    before
+  }
+  if (!BiocParallel::bpisup(BPPARAM)) on.exit(BiocParallel::bpstop(BPPARAM))
+  stream <- function() {
+    if (!BiocParallel::bpisup(BPPARAM)) BiocParallel::bpstart(BPPARAM)
+    BiocParallel::bpiterate(following, fun, common = common, stop_sign = stop_sign, init = TRUE,
+                            REDUCE = reduce, reduce.in.order = TRUE, BPPARAM = BPPARAM)
+  }
+  tryCatch(withCallingHandlers(on_workers(stream()),
+                               interrupt = function(i) file.create(stop_sign)),
+           interrupt = function(i) BiocParallel::bpstop(BPPARAM))
+  invisible()
+}
+
+# A progress function for a worker: once the stop sign is there, it is as if the worker itself were
+# interrupted. Windows has no such signal; there, and on other machines, a block runs to its end.
+heeding <- function(stop_sign) {
+  if (.Platform$OS.type == "windows") return(NULL)
+  function(done, all, objective) {
+    if (file.exists(stop_sign)) suspendInterrupts(tools::pskill(Sys.getpid(), tools::SIGINT))
+  }
 }
 
 # R processes that start meanwhile look for packages where this one does, .libPaths() included.

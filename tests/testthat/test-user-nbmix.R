@@ -49,7 +49,26 @@ test_that("back ends of BiocParallel give the answer of this process", {
   same_fit(nbmix(data$x, k = 1:2, seed = 4, BPPARAM = BiocParallel::MulticoreParam(2)), few)
   sparse <- methods::as(data$x, "dgCMatrix")
   same_fit(nbmix(sparse, k = 1:2, seed = 4, BPPARAM = BiocParallel::MulticoreParam(2)), few)
+  snow <- BiocParallel::SnowParam(2)
+  same_fit(nbmix(sparse, k = 1:2, seed = 4, BPPARAM = snow), few)
   expect_error(nbmix(data$x, BPPARAM = 2), "'BPPARAM' must be NULL or a back end of BiocParallel")
+})
+
+test_that("an interrupt on the way back from workers costs the blocks that are not there yet", {
+  skip_if_not_installed("BiocParallel")
+  sent <- 0
+  seen <- NULL
+  following <- function() {
+    sent <<- sent + 1
+    if (sent <= 3) sent
+  }
+  collect <- function(result) {
+    seen <<- c(seen, result)
+    if (result == 20) rlang::interrupt()
+  }
+  mixology:::stream_items(following, function(item, common, stop_sign) common * item, 10, collect,
+                          BiocParallel::SerialParam())
+  expect_identical(seen, c(10, 20))
 })
 
 test_that("once stopped, the blocks that follow are not begun", {
