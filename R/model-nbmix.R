@@ -159,7 +159,7 @@ nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_rei
 nbmix_check_whole <- function(k) {
   must <- "whole numbers of at least 1, none twice"
   whole <- is.numeric(k) && length(k) > 0 && all(is.finite(k)) && all(k == round(k)) && all(k >= 1)
-  if (!whole || anyDuplicated(k) > 0) abort_arg("nbmix", "k", must, describe_value(k), "k = 1:3")
+  if (!whole || anyDuplicated(k) > 0) abort_arg("nbmix", "k", must, list_values(k), "k = 1:3")
 }
 
 nbmix_check_k <- function(k, cells) {

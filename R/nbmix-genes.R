@@ -9,7 +9,7 @@ nbmix_many <- function(inputs, data, call) {
   candidates <- cbind(gene = names[genes$gene], nbmix_candidates(genes, inputs, inputs$method))
   status <- unlist(lapply(pieces, `[[`, "status"))
   chosen <- nbmix_chosen_rows(pieces, genes$gene, length(names))
-  units <- nbmix_units(candidates, chosen, names, status)
+  units <- nbmix_units(candidates, chosen, names, status, inputs$method)
   candidates$selected <- seq_len(nrow(candidates)) %in% chosen
   estimates <- nbmix_bind(pieces, "estimates")
   nbmix_many_fit(inputs, nbmix_describe_genes(data, inputs$source, run$hash), call, units,
@@ -29,14 +29,15 @@ nbmix_many_fit <- function(inputs, data_info, call, units, candidates, estimates
                          component = nbmix_component_index(estimates$gene),
                          weight = estimates$weight, mean = estimates$mean,
                          dispersion = estimates$dispersion)
-  message <- unlist(lapply(pieces, `[[`, "message"))
+  messages <- stats::setNames(unlist(lapply(pieces, `[[`, "message")), units$gene)
+  messages <- messages[nzchar(messages)]
   new_nbmix(inputs$method, call, estimate, nbmix_final_objectives(units),
-            nbmix_many_convergence(units), inputs$control, data_info, inputs,
+            nbmix_many_convergence(units, messages), inputs$control, data_info, inputs,
             nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)), df = units$df,
             log_lik = units$logLik, icl = units$ICL, units = units,
             candidates = if (length(inputs$k) > 1) candidates,
             covariance = estimates$covariance,
-            messages = stats::setNames(message, units$gene)[nzchar(message)],
+            messages = messages,
             kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
 }
 
@@ -188,11 +189,12 @@ nbmix_component_index <- function(gene) {
   sequence(rle(gene)$lengths)
 }
 
-nbmix_units <- function(candidates, chosen, names, status) {
+nbmix_units <- function(candidates, chosen, names, status, method) {
   out <- candidates[chosen, ]
   rownames(out) <- NULL
   out$gene <- names
   out$model <- "nbmix"
+  out$method <- method
   out$converged[is.na(out$converged)] <- FALSE
   out$status <- status
   out$converged <- out$converged & !status %in% c("not_converged", "stopped")
@@ -204,19 +206,24 @@ nbmix_final_objectives <- function(units) {
              seconds = units$seconds)
 }
 
-nbmix_many_convergence <- function(units) {
+nbmix_many_convergence <- function(units, messages = NULL) {
   fit <- !units$status %in% c("invalid", "too_few_cells")
   stopped <- units$status %in% c("stopped", "not_read")
   bad <- sum(fit & (!units$converged | stopped))
-  stopped <- sum(stopped)
+  unread <- messages[units$gene[units$status == "not_read"]]
   if (!any(fit)) {
     return(list(converged = FALSE, status = "not_fitted", iterations = 0L,
                 reason = "no gene has counts that can be fitted"))
   }
   list(converged = bad == 0, status = if (bad == 0) "converged" else "units",
        reason = if (bad == 0) paste(count_of(sum(fit), "gene"), "fitted") else
-         sprintf("%d of %d genes, %d of them stopped early", bad, sum(fit), stopped),
+         paste0(bad, " of ", count_of(sum(fit), "gene"), nbmix_stop_words(sum(stopped), unread)),
        iterations = max(c(0L, units$iterations), na.rm = TRUE))
+}
+
+nbmix_stop_words <- function(stopped, unread) {
+  if (length(unread) == 0) return(sprintf(", %d of them stopped early", stopped))
+  sprintf(", %d of them not read: %s", length(unread), sub("^nbmix: ", "", unread[[1]]))
 }
 
 # Responsibilities of a fit of few cells and genes are kept, gene by gene.
@@ -265,9 +272,9 @@ subset_units.nbmix <- function(fit, i) {
   out$objective <- nbmix_final_objectives(out$units)
   out[c("log_lik", "icl", "df")] <- out$units[c("logLik", "ICL", "df")]
   out$nobs <- fit$cells * sum(nbmix_is_fitted(out$units, out$estimate))
-  out$convergence <- nbmix_many_convergence(out$units)
   out["kept"] <- list(fit$kept[i])
   out["messages"] <- list(fit$messages[names(fit$messages) %in% out$units$gene])
+  out$convergence <- nbmix_many_convergence(out$units, out$messages)
   out$posterior$genes <- fit$posterior$genes[i]
   class(out) <- class(fit)
   out

@@ -27,10 +27,11 @@ is_forked <- function() !identical(Sys.getpid(), package_state$pid)
 package_state <- new.env(parent = emptyenv())
 
 # What the C++ monitor needs: a progress closure (or NULL), the time limit, and when to pause for a
-# checkpoint.
+# checkpoint. Chains have a known `total` of sweeps; what ends when it has converged has none.
 new_monitor <- function(label, control, verbose, total = NA) {
+  endless <- is.null(control$iterations)
   list(
-    progress = if (verbose) progress_bar(label, total),
+    progress = if (verbose) if (endless) progress_spinner(label) else progress_bar(label, total),
     time_limit = control$time_limit,
     pause_after = if (isTRUE(control$pauses)) checkpoint_seconds() else Inf
   )
@@ -42,15 +43,35 @@ new_monitor <- function(label, control, verbose, total = NA) {
 progress_bar <- function(label, total, frame = parent.frame(2)) {
   force(frame)
   id <- NULL
-  draw <- function(done, size, objective) {
-    if (is.null(id)) id <<- cli::cli_progress_bar(label, total = size, .envir = frame)
-    status <- if (is.na(objective)) "" else sprintf("objective %.6g", objective)
-    cli::cli_progress_update(set = min(done, size - 1, na.rm = TRUE), id = id, status = status,
-                             .envir = frame)
-  }
-  function(done, all, objective) {
+  harmless(function(done, all, objective) {
     size <- if (is.na(all)) total else all
-    tryCatch(draw(done, size, objective), error = function(e) NULL)
+    if (is.null(id)) id <<- cli::cli_progress_bar(label, total = size, .envir = frame)
+    cli::cli_progress_update(set = min(done, size - 1, na.rm = TRUE), id = id, .envir = frame)
+  })
+}
+
+# The same for what has no known end: the sweeps, the objective and the time so far. Work inside of
+# a sweep, which knows its own size, and starts, whose objective is told as 0, only turn it.
+progress_spinner <- function(label, frame = parent.frame(2)) {
+  force(frame)
+  id <- NULL
+  words <- c("{cli::pb_spin} {cli::pb_name}{cli::pb_current} iterations{cli::pb_status}",
+             "{cli::pb_elapsed}")
+  sweeps <- 0
+  status <- ""
+  harmless(function(done, all, objective) {
+    if (is.null(id)) {
+      id <<- cli::cli_progress_bar(label, format = paste(words, collapse = " | "), .envir = frame)
+    }
+    if (is.na(all)) sweeps <<- done
+    if (!is.na(objective) && objective != 0) status <<- sprintf(", objective %.6g", objective)
+    cli::cli_progress_update(set = sweeps, id = id, status = status, .envir = frame)
+  })
+}
+
+harmless <- function(draw) {
+  function(done, all, objective) {
+    tryCatch(draw(done, all, objective), error = function(e) NULL)
     invisible()
   }
 }
