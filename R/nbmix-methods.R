@@ -129,7 +129,8 @@ nbmix_many_parameters <- function(fit) {
 #' @return `predict()`: labels, a matrix or a list as `type` says. `residuals()`: `"response"`
 #'   (count minus fitted value), `"pearson"`, or randomised quantile residuals (standard normal when
 #'   the model is right); for many genes a matrix genes x cells. `simulate()`: a data frame with
-#'   a column for each data set, or for many genes a list of genes x cells matrices. `fitted()`: the
+#'   a column for each data set, or for many genes a list of genes x cells matrices, with the
+#'   attribute `"seed"` that [stats::simulate()] describes. `fitted()`: the
 #'   expected count of each cell given its responsibilities; for many genes the mean over
 #'   components, genes x cells.
 #' @references Dunn and Smyth (1996) Randomized quantile residuals. Journal of Computational and
@@ -447,13 +448,17 @@ simulate.nbmix <- function(object, nsim = 1, seed = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
   s <- rep_len(object$size_factors, object$cells)
   one <- function(e) nbmix_draw_counts(e, s)
-  with_seed(seed, if (holds_units(object)) {
-    parts <- split(object$estimate, factor(object$estimate$gene, unique(object$units$gene)))
-    lapply(stats::setNames(seq_len(nsim), paste0("sim_", seq_len(nsim))),
-           function(i) do.call(rbind, lapply(parts, one)))
-  } else {
-    draws <- replicate(nsim, one(object$estimate), simplify = FALSE)
-    stats::setNames(as.data.frame(draws), paste0("sim_", seq_len(nsim)))
+  many <- function(e) {
+    parts <- split(e, factor(e$gene, unique(object$units$gene)))
+    out <- do.call(rbind, lapply(parts, one))
+    colnames(out) <- object$cell_names
+    out
+  }
+  draw <- if (holds_units(object)) many else one
+  simulated(seed, {
+    draws <- replicate(nsim, draw(object$estimate), simplify = FALSE)
+    names(draws) <- paste0("sim_", seq_len(nsim))
+    if (holds_units(object)) draws else as.data.frame(draws)
   })
 }
 

@@ -63,8 +63,10 @@ progress_spinner <- function(label, frame = parent.frame(2)) {
     if (is.null(id)) {
       id <<- cli::cli_progress_bar(label, format = paste(words, collapse = " | "), .envir = frame)
     }
-    if (is.na(all)) sweeps <<- done
-    if (!is.na(objective) && objective != 0) status <<- sprintf(", objective %.6g", objective)
+    if (is.na(all) && !objective %in% c(0, NA)) {
+      sweeps <<- done
+      status <<- sprintf(", objective %.6g", objective)
+    }
     cli::cli_progress_update(set = sweeps, id = id, status = status, .envir = frame)
   })
 }

@@ -100,6 +100,7 @@ test_that("a file that goes away costs the genes that were not read yet, and no 
   expect_identical(glance(fit)$status, c(glance(whole)$status[1:20], rep("not_read", 10)))
   expect_identical(glance(fit)$logLik[1:20], glance(whole)$logLik[1:20])
   expect_output(print(fit[["gene_25"]]), "the file is gone")
+  expect_match(fit$convergence$reason, "10 of 30 genes, 10 of them not read: the file is gone")
   source$read <- function(first, last) stop("the file is gone")
   inputs$source <- source
   expect_error(mixology:::nbmix_fit(inputs, data$x, quote(nbmix(x))), "the file is gone")
@@ -249,6 +250,31 @@ test_that("a progress bar that is asked for more than its total does not end the
   })
   expect_s3_class(one, "nbmix")
   expect_identical(nrow(glance(many)), 100L)
+})
+
+test_that("a fit that ends by converging shows its sweeps and no time of arrival", {
+  turns <- function(bar) {
+    draw <- bar("fit", frame = environment())
+    for (i in 1:3) {
+      Sys.sleep(0.3)
+      draw(i, NA, -1.5)
+      draw(i, 7, NA) # inside of the sweep
+      draw(0, NA, 0)
+    }
+  }
+  old <- options(cli.progress_show_after = 0, cli.dynamic = TRUE, cli.progress_clear = FALSE,
+                 cli.ansi = FALSE)
+  on.exit(options(old))
+  shown <- utils::capture.output(turns(mixology:::progress_spinner), type = "message")
+  shown <- paste(shown, collapse = " ")
+  expect_match(shown, "3 iterations, objective -1.5")
+  expect_no_match(shown, "%|ETA|objective 0")
+  kind <- function(control) {
+    bar <- mixology:::new_monitor("fit", control, TRUE, 5000)$progress
+    "sweeps" %in% ls(environment(environment(bar)$draw))
+  }
+  expect_true(kind(em_control()))
+  expect_false(kind(gibbs_control()))
 })
 
 test_that("a gene of zeros has no standard errors and no intervals", {
