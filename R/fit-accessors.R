@@ -8,9 +8,9 @@
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
 #' Of a fit of many genes, `fit[genes]` is the fit of some of them, by name or position, and
-#' `fit[["gene"]]` or `fit[[2]]` that of one as a fit of its own; `update()` of either fits these genes again and
-#' no others. A gene that has the name of a field of the fit, such as `"call"`, comes first there:
-#' fields are had by `$`.
+#' `fit[["gene"]]` or `fit[[2]]` that of one as a fit of its own; `update()` of either fits these
+#' genes again and no others. A gene that has the name of a field of the fit, such as `"call"`, comes
+#' first there: fields are had by `$`.
 #'
 #' @param x A fit.
 #' @param ... Further arguments for methods.
@@ -153,8 +153,8 @@ vcov.mixology_fit <- function(object, ...) {
   stats::cov(flat_draws(object$posterior$draws))
 }
 
-# The name or number of a gene is the gene, also where a field of the fit has that name: fields are had by $,
-# and by getElement(), which asks for `exact` names and which getCall() relies on.
+# The name or number of a gene is the gene, also where a field of the fit has that name: fields are
+# had by $, and by getElement(), which asks for `exact` names and which getCall() relies on.
 #' @export
 `[[.mixology_fit` <- function(x, i, exact = NULL, ...) {
   if (is.null(exact) && length(i) == 1 && holds_units(x)) {

@@ -66,10 +66,10 @@
 #' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
 #' @param threads Threads; results do not depend on it. Default 2.
 #' @param verbose Show progress of long fits? Default in interactive use.
-#' @param BPPARAM A BiocParallel back end over blocks of genes; `NULL` (default), or `SerialParam()`,
-#'   for threads alone; a `DoparParam()` does not work. After an interrupt blocks that are back from the workers are kept, and genes
-#'   of the others, also of those that were being fitted, are `stopped`. Workers on this machine end
-#'   within a second, others when their block is done.
+#' @param BPPARAM A BiocParallel back end over blocks of genes, any but `DoparParam()`; `NULL`
+#'   (default) or `SerialParam()` for threads alone. After an interrupt the blocks that are back from
+#'   the workers are kept; the genes of the others, those being fitted included, are `stopped`.
+#'   Workers on this machine then end within a second, others when their block is done.
 #' @param assay Name of the assay of an experiment. Default `"counts"`, else the only one.
 #' @param ... Nothing: an unknown name is an error.
 #' @return A fit: see [accessors] and [tidiers]. `tidy()` has the columns `gene, component, term`

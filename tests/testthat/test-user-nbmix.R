@@ -265,7 +265,10 @@ test_that("a fit that ends by converging shows its sweeps and no time of arrival
   old <- options(cli.progress_show_after = 0, cli.dynamic = TRUE, cli.progress_clear = FALSE,
                  cli.ansi = FALSE)
   on.exit(options(old))
-  shown <- utils::capture.output(turns(mixology:::progress_spinner), type = "message")
+  shown <- character()
+  for (i in 1:2) { # cli now and then leaves out a bar that follows another
+    shown <- c(shown, utils::capture.output(turns(mixology:::progress_spinner), type = "message"))
+  }
   shown <- paste(shown, collapse = " ")
   expect_match(shown, "3 iterations, objective -1.5")
   expect_no_match(shown, "%|ETA|objective 0")
