@@ -67,8 +67,8 @@
 #' @param threads Threads; results do not depend on it. Default 2.
 #' @param verbose Show progress of long fits? Default in interactive use.
 #' @param BPPARAM A BiocParallel back end over blocks of genes, any but `DoparParam()`; `NULL`
-#'   (default) or `SerialParam()` for threads alone. After an interrupt the blocks that are back from
-#'   the workers are kept; the genes of the others, those being fitted included, are `stopped`.
+#'   (default) or `SerialParam()` for threads alone. After an interrupt the blocks that are back
+#'   from the workers are kept; the genes of the others, those being fitted included, are `stopped`.
 #'   Workers on this machine then end within a second, others when their block is done.
 #' @param assay Name of the assay of an experiment. Default `"counts"`, else the only one.
 #' @param ... Nothing: an unknown name is an error.
