@@ -352,8 +352,8 @@ nbmix_one <- function(inputs, data, call) {
 
 # Counts are known again by their hash, whatever object they come in.
 nbmix_describe_gene <- function(data, source, rows) {
-  hash <- named_hashes(source, source_blocks(source), gene_hashes(rows, source$cells))
-  describe_data(data, hash = hash)
+  hash <- gene_hashes(rows, source$cells)
+  describe_data(data, hash = stats::setNames(hash, source_gene_names(source)))
 }
 
 # A fit of one gene from what the core gave back.
