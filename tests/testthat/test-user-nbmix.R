@@ -253,31 +253,22 @@ test_that("a progress bar that is asked for more than its total does not end the
 })
 
 test_that("a fit that ends by converging shows its sweeps and no time of arrival", {
-  turns <- function(bar) {
-    draw <- bar("fit", frame = environment())
-    for (i in 1:3) {
-      Sys.sleep(0.3)
-      draw(i, NA, -1.5)
-      draw(i, 7, NA) # inside of the sweep
-      draw(0, NA, 0)
-    }
-  }
-  old <- options(cli.progress_show_after = 0, cli.dynamic = TRUE, cli.progress_clear = FALSE,
-                 cli.ansi = FALSE)
-  on.exit(options(old))
-  shown <- character()
-  for (i in 1:2) { # cli now and then leaves out a bar that follows another
-    shown <- c(shown, utils::capture.output(turns(mixology:::progress_spinner), type = "message"))
-  }
-  shown <- paste(shown, collapse = " ")
-  expect_match(shown, "3 iterations, objective -1.5")
-  expect_no_match(shown, "%|ETA|objective 0")
-  kind <- function(control) {
+  shown_by <- function(control) {
     bar <- mixology:::new_monitor("fit", control, TRUE, 5000)$progress
-    "sweeps" %in% ls(environment(environment(bar)$draw))
+    utils::capture.output(type = "message", for (i in 1:3) {
+      bar(i, NA, -1.5)
+      bar(i, 7, NA) # inside of the sweep
+      bar(0, NA, 0)
+    })
+    as.list(environment(environment(bar)$draw))
   }
-  expect_true(kind(em_control()))
-  expect_false(kind(gibbs_control()))
+  for (control in list(em_control(), vb_control())) {
+    shown <- shown_by(control)
+    expect_identical(shown[c("sweeps", "status")],
+                     list(sweeps = 3L, status = ", objective -1.5"))
+    expect_no_match(paste(shown$words, collapse = ""), "eta|percent|total|pb_bar")
+  }
+  expect_identical(shown_by(gibbs_control())$total, 5000)
 })
 
 test_that("a gene of zeros has no standard errors and no intervals", {
