@@ -266,7 +266,7 @@ test_that("a fit that ends by converging shows its sweeps and no time of arrival
     shown <- shown_by(control)
     expect_identical(shown[c("sweeps", "status")],
                      list(sweeps = 3L, status = ", objective -1.5"))
-    expect_no_match(paste(shown$words, collapse = ""), "eta|percent|total|pb_bar")
+    expect_false(any(grepl("eta|percent|total|pb_bar", shown$words)))
   }
   expect_identical(shown_by(gibbs_control())$total, 5000)
 })
