@@ -49,6 +49,10 @@ engine_defaults <- function(engine) {
     .Call(`_mixology_engine_defaults`, engine)
 }
 
+row_hashes <- function(p, i, x, cells) {
+    .Call(`_mixology_row_hashes`, p, i, x, cells)
+}
+
 sparse_rows <- function(i, p, x, first, last) {
     .Call(`_mixology_sparse_rows`, i, p, x, first, last)
 }

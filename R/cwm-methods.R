@@ -363,7 +363,7 @@ simulate.cwm <- function(object, nsim = 1, seed = NULL, data = NULL, ...) {
   if (is.null(data) && !cwm_draws_covariates(object)) {
     data <- training_data(object, NULL, "simulate", parent.frame())
   }
-  with_seed(seed, {
+  simulated(seed, {
     if (is.null(data)) {
       out <- replicate(nsim, cwm_simulate_once(object), simplify = FALSE)
       stats::setNames(out, paste0("sim_", seq_len(nsim)))

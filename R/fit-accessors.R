@@ -8,9 +8,9 @@
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
 #' Of a fit of many genes, `fit[genes]` is the fit of some of them, by name or position, and
-#' `fit[["gene"]]` that of one as a fit of its own (of [mmash_genes()], the tables that it keeps of
-#' that gene); `update()` of either fits these genes again and no others. A gene that has the name
-#' of a field of the fit, such as `"call"`, comes first there: fields are had by `$`.
+#' `fit[["gene"]]` or `fit[[2]]` that of one as a fit of its own (of [mmash_genes()], the tables that
+#' it keeps of that gene); `update()` of either fits these genes again and no others. A gene that has
+#' the name of a field of the fit, such as `"call"`, comes first there: fields are had by `$`.
 #'
 #' @param x A fit.
 #' @param ... Further arguments for methods.
@@ -117,6 +117,8 @@ confint.mixology_fit <- function(object, parm, level = 0.95, ...) {
   out <- as.matrix(table[c("conf.low", "conf.high")])
   tail <- (1 - level) / 2
   dimnames(out) <- list(parameter_names(table), paste(format(100 * c(tail, 1 - tail)), "%"))
+  shared <- rownames(object$vcov)
+  if (setequal(shared, rownames(out))) out <- out[shared, , drop = FALSE]
   if (missing(parm)) return(out)
   at <- if (is.character(parm)) match(parm, rownames(out)) else seq_len(nrow(out))[parm]
   if (anyNA(at) || length(at) == 0) {
@@ -151,15 +153,25 @@ vcov.mixology_fit <- function(object, ...) {
   stats::cov(flat_draws(object$posterior$draws))
 }
 
-# The name of a gene is the gene, also where a field of the fit has that name: fields are had by $,
-# and by getElement(), which asks for `exact` names and which getCall() relies on.
+# The name or number of a gene is the gene, also where a field of the fit has that name: fields are
+# had by $, and by getElement(), which asks for `exact` names and which getCall() relies on.
 #' @export
 `[[.mixology_fit` <- function(x, i, exact = NULL, ...) {
-  if (is.null(exact) && is.character(i) && length(i) == 1 && holds_units(x)) {
-    if (i %in% x$units[[1]] || !i %in% names(unclass(x))) return(x[i])
+  if (is.null(exact) && length(i) == 1 && holds_units(x)) {
+    field <- is.character(i) && !i %in% x$units[[1]] && i %in% names(unclass(x))
+    if (!field) return(x[check_one_unit(i)])
   }
   unclass(x)[[i, exact = TRUE]]
 }
+
+check_one_unit <- function(i) {
+  if (is.character(i) || (is_whole(i) && i >= 1)) return(i)
+  abort_arg("[[", "i", "the name or the position of one gene", describe_value(i))
+}
+
+# lapply() and the like go over the fields, as length() and names() do.
+#' @export
+as.list.mixology_fit <- function(x, ...) unclass(x)
 
 # A field is had by its full name alone: a shortened one would find whatever begins like it.
 #' @export

@@ -1,7 +1,8 @@
 # The class that every fit has, and what a model owes it.
 #
 # A fit is a list of class c("<model>_<method>", "<model>", "mixology_fit"). The shared methods in
-# fit-*.R read the fields below; what only the model knows they ask through four internal generics:
+# fit-*.R read the fields below; what only the model knows they ask through internal generics, of
+# which these are every model's:
 #   describe_fit(fit)             lines in plain words: the data, what was found
 #   parameter_table(fit, level)   one row per parameter: index columns, term, estimate, std.error,
 #                                 and either `scale` ("identity", "log", "logit") or the interval
@@ -51,8 +52,13 @@ small_call <- function(call, model = NULL) {
 }
 
 # What is remembered of the training data: enough to recognise them, not the data.
-describe_data <- function(x, dims = dim(x), names = dimnames(x)) {
-  list(dims = dims %||% length(x), dimnames = names, class = class(x), hash = data_hash(x))
+describe_data <- function(x, dims = dim(x), names = dimnames(x), hash = data_hash(x)) {
+  list(dims = dims %||% length(x), dimnames = names, class = class(x), hash = hash)
+}
+
+# Are these hashes of the same data? Of many units each has its own, NA where it was not read.
+same_hash <- function(a, b) {
+  length(a) > 0 && identical(names(a), names(b)) && isTRUE(all(a == b, na.rm = TRUE))
 }
 
 # The same for whole numbers stored as integers and as doubles.

@@ -65,9 +65,11 @@ plot_chains <- function(fit, most = 12) {
   ggplot2::ggplot(at, ggplot2::aes(.data$sweep, .data$value, colour = .data$chain)) +
     ggplot2::geom_line(linewidth = 0.3) +
     ggplot2::facet_wrap("variable", scales = "free_y") +
+    ggplot2::scale_x_continuous(n.breaks = 3, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::scale_colour_manual(values = palette_of(nlevels(at$chain))) +
     ggplot2::labs(x = "kept sweep (warm-up is not shown)", y = NULL, colour = "chain") +
-    theme_mixology()
+    theme_mixology() +
+    ggplot2::theme(plot.margin = ggplot2::margin(5.5, 16, 5.5, 5.5)) # for half of the last label
 }
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito), repeated beyond eight.

@@ -12,9 +12,11 @@
 #' `checkpoint`, see [em_control()].
 #'
 #' A fit keeps no copy of its data: they are found again by evaluating the fit's call where
-#' `resume()` is called, and are recognised by their hash. Give `data` if they have another name
-#' by now. Whatever else the answer depends on, such as size factors and priors, is the fit's own,
-#' whatever its name stands for by now, and cannot be changed.
+#' `resume()` is called, and are recognised by their hash: of genes x cells by that of each gene's
+#' name and counts, so that they may also have come into another storage or an experiment with more
+#' results. Give `data` if they have another name by now. Whatever else the answer depends on, such
+#' as size factors and priors, is the fit's own, whatever its name stands for by now, and cannot be
+#' changed.
 #'
 #' @param fit A fit.
 #' @param iterations Sweeps to add, for each chain of a Gibbs fit.
@@ -46,13 +48,12 @@ resume.mixology_fit <- function(fit, iterations, data = NULL, ...) {
 }
 
 check_same_data <- function(hash, fit) {
-  if (is.null(hash) || identical(hash, fit$data_info$hash)) return(invisible())
+  if (is.null(hash) || same_hash(hash, fit$data_info$hash)) return(invisible())
   abort("resume", "the data are not those of the fit; try resume(fit, iterations, data = )")
 }
 
-# The hash that a fit of these data will have, so that other data are refused before anything runs.
-# NULL where it shows in the new fit alone. `data` is the first data argument, the others are in
-# `call`.
+# The hash that a fit of these data will have: other data are refused before anything runs. NULL
+# where it shows in the new fit alone. `data` is the first data argument, the others are in `call`.
 hash_to_be <- function(fit, data, call, env) UseMethod("hash_to_be")
 
 #' @export
@@ -164,7 +165,7 @@ training_data <- function(fit, data, fun, env) {
   if (is.null(data)) {
     data <- tryCatch(eval(fit$call[[data_argument(fit)]], env), error = function(e) NULL)
   }
-  if (is.null(data) || !identical(data_hash(data), fit$data_info$hash)) {
+  if (is.null(data) || !same_hash(hash_to_be(fit, data, fit$call, env), fit$data_info$hash)) {
     abort_arg(fun, "data", "the data of the fit, which keeps no copy of them",
               if (is.null(data)) "nothing" else "other data", sprintf("%s(fit, data = x)", fun))
   }

@@ -105,7 +105,7 @@ augment.mixology_fit <- function(x, data, ...) {
   no_more("augment", ...)
   if (missing(data)) abort("augment", "'data' must be given: a fit keeps no copy of its data")
   need_one_unit(x, "augment", "augment(fit[[\"gene\"]], <counts of that gene>)")
-  out <- if (is.data.frame(data)) data else data.frame(x = as.vector(data))
+  out <- observations(x, data, parent.frame())
   if (nrow(out) != nrow(x$responsibilities %||% out)) {
     abort_arg("augment", "data", sprintf("the %d observations of the fit", x$nobs),
               sprintf("%d", nrow(out)))
@@ -118,6 +118,14 @@ augment.mixology_fit <- function(x, data, ...) {
     out <- cbind(out, .cluster = unname(x$clusters), prob)
   }
   out
+}
+
+# The data as a data frame with one row for each observation.
+observations <- function(fit, data, env) UseMethod("observations")
+
+#' @export
+observations.default <- function(fit, data, env) {
+  if (is.data.frame(data)) data else data.frame(x = as.vector(data))
 }
 
 #' @export

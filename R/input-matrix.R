@@ -4,14 +4,15 @@
 #
 # A source is a list: genes, cells (numbers), gene_names, cell_names (or NULL), ambiguous (those of
 # gene_names that the data do not have for one gene alone), read(first, last) -> list(p, i, x) of
-# the genes first..last, totals() -> column sums, block (genes per block), on_disk (may a worker
-# read it for itself?).
+# the genes first..last, totals() -> column sums, block (genes per block), stored (what is not in
+# memory and a worker may read for itself, else NULL).
 
 count_source <- function(x, fun, arg = "x") UseMethod("count_source")
 
 count_source.default <- function(x, fun, arg = "x") {
   must <- paste("counts: a numeric vector or matrix, a dgCMatrix, a DelayedMatrix or a",
                 "SummarizedExperiment")
+  x <- plain_numbers(x, fun, arg)
   if (!is.numeric(x) && !is.logical(x)) abort_arg(fun, arg, must, describe_value(x))
   if (length(dim(x)) > 2) abort_arg(fun, arg, must, describe_value(x))
   if (is.factor(x)) abort_arg(fun, arg, must, "a factor", "as.integer(as.character(x))")
@@ -35,7 +36,18 @@ count_source.matrix <- function(x, fun, arg = "x") {
 }
 
 count_source.data.frame <- function(x, fun, arg = "x") {
+  x[] <- lapply(x, plain_numbers, fun, arg)
   count_source(numeric_columns(x, fun, arg), fun, arg)
+}
+
+# The 64-bit integers of bit64, as data.table::fread() makes them, are doubles in name alone.
+plain_numbers <- function(x, fun, arg) {
+  if (!inherits(x, "integer64")) return(x)
+  check_installed("bit64", fun, sprintf("'%s' of class integer64", arg))
+  out <- as.double(x)
+  dim(out) <- dim(x)
+  if (is.null(dim(x))) names(out) <- names(x) else dimnames(out) <- dimnames(x)
+  out
 }
 
 count_source.Matrix <- function(x, fun, arg = "x") {
@@ -63,7 +75,7 @@ count_source.DelayedMatrix <- function(x, fun, arg = "x") {
   if (DelayedArray::type(x) == "logical") {
     abort_arg(fun, arg, "a matrix of counts", "a matrix of mode logical", sprintf("%s * 1", arg))
   }
-  new_source(x, fun, arg, block = block, on_disk = TRUE,
+  new_source(x, fun, arg, block = block, stored = x,
              read = function(first, last) matrix_rows(rows(first, last), 0L, last - first + 1L),
              totals = function() from_file(DelayedArray::colSums(x), fun, sprintf("'%s'", arg)))
 }
@@ -74,7 +86,7 @@ from_file <- function(expr, fun, what) {
   })
 }
 
-new_source <- function(x, fun, arg, read, totals, block = nrow(x), on_disk = FALSE) {
+new_source <- function(x, fun, arg, read, totals, block = nrow(x), stored = NULL) {
   if (nrow(x) == 0 || ncol(x) == 0) {
     abort_arg(fun, arg, "a matrix with at least one gene and one cell",
               paste(nrow(x), "x", ncol(x)))
@@ -86,8 +98,30 @@ new_source <- function(x, fun, arg, read, totals, block = nrow(x), on_disk = FAL
   names <- distinct_names(rownames(x))
   list(genes = nrow(x), cells = ncol(x), gene_names = names, cell_names = colnames(x),
        ambiguous = names[is_ambiguous(rownames(x))], read = read, totals = totals,
-       block = as.integer(min(nrow(x), max(1, block))), vector = FALSE, on_disk = on_disk)
+       block = as.integer(min(nrow(x), max(1, block))), vector = FALSE, stored = stored)
 }
+
+# Of each gene of a block the hash of its counts; NA for one that was not read.
+gene_hashes <- function(rows, cells) {
+  if (isTRUE(rows$unread)) return(rep(NA_real_, length(rows$p) - 1))
+  row_hashes(rows$p, rows$i, rows$x, cells)
+}
+
+# Those of all genes by their names, NA outside of the blocks.
+source_hashes <- function(source, blocks = source_blocks(source)) {
+  hashes <- Map(function(first, last) gene_hashes(source$read(first, last), source$cells),
+                blocks$first, blocks$last)
+  named_hashes(source, blocks, hashes)
+}
+
+named_hashes <- function(source, blocks, hashes) {
+  out <- stats::setNames(rep(NA_real_, source$genes), source_gene_names(source))
+  out[unlist(Map(seq, blocks$first, blocks$last))] <- unlist(hashes)
+  out
+}
+
+# What a checkpoint knows the data by: what is not in memory would take too long to read.
+source_key <- function(source) source$stored %||% list(source_hashes(source), source$cell_names)
 
 # Genes are found again by name: the second "A" is "A.1", a gene without a name is "gene".
 distinct_names <- function(names) {
@@ -99,22 +133,33 @@ is_ambiguous <- function(names) {
   is.na(names) | names == "" | duplicated(names) | duplicated(names, fromLast = TRUE)
 }
 
-# First and last gene of each block; workers get some four blocks each, so that none waits long, and
-# blocks that are `saved` one by one are a hundredth of all.
+# First and last gene of each block; workers get some sixteen blocks each, so that none waits long
+# and an interrupt costs few, and blocks that are `saved` one by one are a hundredth of all.
 source_blocks <- function(source, BPPARAM = NULL, saved = FALSE) {
   size <- source$block
   if (saved) size <- min(size, max(16L, as.integer(ceiling(source$genes / 100))))
   if (!is.null(BPPARAM)) {
-    share <- ceiling(source$genes / (4 * BiocParallel::bpnworkers(BPPARAM)))
+    share <- ceiling(source$genes / (16 * BiocParallel::bpnworkers(BPPARAM)))
     size <- min(size, max(8L, as.integer(share)))
   }
   first <- seq.int(1L, source$genes, by = size)
   data.frame(first = first, last = pmin(first + size - 1L, source$genes))
 }
 
+# Blocks of the named genes and no others: runs of genes that follow one another.
+named_blocks <- function(source, names) {
+  at <- sort(match(names, source_gene_names(source)))
+  if (length(at) == 0 || length(at) < length(names)) return(NULL)
+  first <- at[c(TRUE, diff(at) > 1)]
+  last <- at[c(diff(at) > 1, TRUE)]
+  cuts <- Map(function(a, b) seq(a, b, by = source$block), first, last)
+  ends <- Map(function(a, b) c(a[-1] - 1L, b), cuts, last)
+  data.frame(first = as.integer(unlist(cuts)), last = as.integer(unlist(ends)))
+}
+
 # Rows in place of those that need not be read any more.
 no_rows <- function(first, last) {
-  list(p = integer(last - first + 2L), i = integer(), x = numeric())
+  list(p = integer(last - first + 2L), i = integer(), x = numeric(), unread = TRUE)
 }
 
 source_gene_names <- function(source) {
@@ -123,6 +168,7 @@ source_gene_names <- function(source) {
 
 # One vector of counts, for calls that cannot do without every value being a count.
 check_counts <- function(x, fun, arg = "x") {
+  x <- plain_numbers(x, fun, arg)
   if (!is.numeric(x)) abort_arg(fun, arg, "counts (whole numbers of at least 0)", describe_value(x))
   fault <- count_fault(x)
   if (!is.null(fault)) abort_arg(fun, arg, "counts (whole numbers from 0 to 2^31 - 1)", fault)
@@ -150,6 +196,7 @@ resolve_size_factors <- function(size_factors, source, fun, default = NULL, cell
     }
     size_factors <- cells[[size_factors]]
   }
+  size_factors <- plain_numbers(size_factors, fun, "size_factors")
   s <- check_positive(size_factors, fun, "size_factors", length = source$cells, try = hint)
   if (max(s) / min(s) > 1e15) { # beyond that sums over cells lose the small ones
     abort_arg(fun, "size_factors", "within a factor of 1e15 of each other",

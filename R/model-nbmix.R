@@ -42,7 +42,8 @@
 #' intervals of `"vb"` are too narrow.
 #'
 #' @param x Counts: a vector (one gene), or genes x cells as a matrix, data frame, `dgCMatrix`,
-#'   `DelayedMatrix`, `SummarizedExperiment` or `SingleCellExperiment`.
+#'   `DelayedMatrix`, `SummarizedExperiment` or `SingleCellExperiment`. 64-bit integers need the
+#'   package bit64.
 #' @param k Numbers of components to try, such as `2` or `1:3`; the best by `criterion` is kept,
 #'   gene by gene. Default 1.
 #' @param size_factors Positive numbers, one per cell; `"total"` for column sums over their mean
@@ -65,7 +66,10 @@
 #' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
 #' @param threads Threads; results do not depend on it. Default 2.
 #' @param verbose Show progress of long fits? Default in interactive use.
-#' @param BPPARAM A BiocParallel back end over blocks of genes; `NULL` (default) for threads alone.
+#' @param BPPARAM A BiocParallel back end over blocks of genes, any but `DoparParam()`; `NULL`
+#'   (default) or `SerialParam()` for threads alone. After an interrupt the blocks that are back
+#'   from the workers are kept; the genes of the others, those being fitted included, are `stopped`.
+#'   Workers on this machine then end within a second, others when their block is done.
 #' @param assay Name of the assay of an experiment. Default `"counts"`, else the only one.
 #' @param ... Nothing: an unknown name is an error.
 #' @return A fit: see [accessors] and [tidiers]. `tidy()` has the columns `gene, component, term`
@@ -155,7 +159,7 @@ nbmix_bridge <- function(source, size_factors, k, method, zero_inflated, cox_rei
 nbmix_check_whole <- function(k) {
   must <- "whole numbers of at least 1, none twice"
   whole <- is.numeric(k) && length(k) > 0 && all(is.finite(k)) && all(k == round(k)) && all(k >= 1)
-  if (!whole || anyDuplicated(k) > 0) abort_arg("nbmix", "k", must, describe_value(k), "k = 1:3")
+  if (!whole || anyDuplicated(k) > 0) abort_arg("nbmix", "k", must, list_values(k), "k = 1:3")
 }
 
 nbmix_check_k <- function(k, cells) {
@@ -309,7 +313,7 @@ nbmix_fit <- function(inputs, data, call) {
   call$... <- NULL
   call[[1]] <- as.name("nbmix")
   fit <- if (inputs$source$genes == 1 && inputs$source$vector) {
-    with_checkpoints("nbmix", inputs$control, nbmix_key(inputs, data), function(control) {
+    with_checkpoints("nbmix", inputs$control, nbmix_key(inputs), function(control) {
       inputs$control <- control
       inputs$start <- nbmix_start(control, inputs)
       nbmix_one(inputs, data, call)
@@ -321,8 +325,8 @@ nbmix_fit <- function(inputs, data, call) {
 }
 
 # What the answer depends on beside the settings of the engine.
-nbmix_key <- function(inputs, data) {
-  c(list(data = data),
+nbmix_key <- function(inputs) {
+  c(list(data = source_key(inputs$source)),
     inputs[c("method", "k", "zero_inflated", "cox_reid", "criterion", "size_factors", "prior")])
 }
 
@@ -342,11 +346,18 @@ nbmix_one <- function(inputs, data, call) {
   monitor <- new_monitor("nbmix", inputs$control, inputs$verbose, inputs$control$max_iterations)
   engine <- if (inputs$method == "em") nbmix_engine_block else nbmix_vb_block
   out <- engine(inputs, rows, 1, monitor, inputs$threads)
-  nbmix_one_fit(out, inputs, data, call, replace(numeric(source$cells), rows$i + 1, rows$x))
+  nbmix_one_fit(out, inputs, nbmix_describe_gene(data, source, rows), call,
+                nbmix_row_counts(rows, 1, source$cells))
+}
+
+# Counts are known again by their hash, whatever object they come in.
+nbmix_describe_gene <- function(data, source, rows) {
+  hash <- gene_hashes(rows, source$cells)
+  describe_data(data, hash = stats::setNames(hash, source_gene_names(source)))
 }
 
 # A fit of one gene from what the core gave back.
-nbmix_one_fit <- function(out, inputs, data, call, x) {
+nbmix_one_fit <- function(out, inputs, data_info, call, x) {
   trace <- out$details$trace
   resumed <- inputs$control$resumed
   estimate <- nbmix_estimate(out$estimates)
@@ -358,13 +369,12 @@ nbmix_one_fit <- function(out, inputs, data, call, x) {
   control <- inputs$control
   control$resumed <- NULL
   new_nbmix(inputs$method, call, estimate, join_traces(resumed, objective_frame(trace)),
-            convergence_info(trace), control, describe_data(data), inputs,
+            convergence_info(trace), control, data_info, inputs,
             nobs = length(x), df = chosen$df, k = chosen$k, log_lik = chosen$logLik,
             icl = chosen$ICL, vcov = nbmix_covariance(out$estimates$covariance, estimate),
             responsibilities = nbmix_prob_matrix(posterior$prob, names),
             clusters = nbmix_labels(posterior$prob, names), candidates = candidates,
-            outcome = out$status, histogram = nbmix_histogram(x),
-            count_hash = nbmix_count_hash(x), state = out$details$state,
+            outcome = out$status, histogram = nbmix_histogram(x), state = out$details$state,
             starts = out$details$starts)
 }
 

@@ -129,7 +129,7 @@ nbmix_point_sample <- function(fit, j, n) {
 
 nbmix_bayes_one <- function(inputs, data, call) {
   rows <- inputs$source$read(1L, 1L)
-  x <- replace(numeric(inputs$source$cells), rows$i + 1, rows$x)
+  x <- nbmix_row_counts(rows, 1, inputs$source$cells)
   control <- inputs$control
   monitor <- new_monitor("nbmix, Gibbs", control, inputs$verbose, control$iterations)
   run <- nbmix_run_gibbs(inputs, rows, 1, monitor, inputs$threads)[[1]]
@@ -137,12 +137,12 @@ nbmix_bayes_one <- function(inputs, data, call) {
   names <- inputs$source$cell_names
   control$resumed <- NULL
   new_nbmix("gibbs", call, post$estimate, post$objective, post$convergence, control,
-            describe_data(data), inputs, nobs = length(x), df = post$df, k = inputs$k,
-            log_lik = NA_real_, vcov = post$vcov,
+            nbmix_describe_gene(data, inputs$source, rows), inputs, nobs = length(x),
+            df = post$df, k = inputs$k, log_lik = NA_real_, vcov = post$vcov,
             posterior = post[c("draws", "order", "unmatched", "provisional")],
             responsibilities = nbmix_prob_matrix(post$prob, names),
             clusters = nbmix_labels(post$prob, names), outcome = post$outcome,
-            histogram = nbmix_histogram(x), count_hash = nbmix_count_hash(x), state = post$state)
+            histogram = nbmix_histogram(x), state = post$state)
 }
 
 # The chains of each gene; NULL for a gene that was not reached or cannot be fitted.

@@ -1,7 +1,7 @@
 # Fits of nbmix() that hold many genes: blocks in, one object out, and subsets of it.
 
 nbmix_many <- function(inputs, data, call) {
-  run <- nbmix_run_blocks(inputs, data)
+  run <- nbmix_run_blocks(inputs)
   pieces <- run$pieces
   inputs$control <- nbmix_whole_control(inputs)
   genes <- nbmix_bind(pieces, "candidates")
@@ -9,10 +9,11 @@ nbmix_many <- function(inputs, data, call) {
   candidates <- cbind(gene = names[genes$gene], nbmix_candidates(genes, inputs, inputs$method))
   status <- unlist(lapply(pieces, `[[`, "status"))
   chosen <- nbmix_chosen_rows(pieces, genes$gene, length(names))
-  units <- nbmix_units(candidates, chosen, names, status)
+  units <- nbmix_units(candidates, chosen, names, status, inputs$method)
   candidates$selected <- seq_len(nrow(candidates)) %in% chosen
   estimates <- nbmix_bind(pieces, "estimates")
-  nbmix_many_fit(inputs, data, call, units, candidates, estimates, pieces)
+  nbmix_many_fit(inputs, nbmix_describe_genes(data, inputs$source, run$hash), call, units,
+                 candidates, estimates, pieces)
 }
 
 # A fit of many genes keeps no states: a resumed one is run again to its whole length, which gives
@@ -23,25 +24,25 @@ nbmix_whole_control <- function(inputs) {
   control
 }
 
-nbmix_many_fit <- function(inputs, data, call, units, candidates, estimates, pieces) {
+nbmix_many_fit <- function(inputs, data_info, call, units, candidates, estimates, pieces) {
   estimate <- data.frame(gene = units$gene[estimates$gene],
                          component = nbmix_component_index(estimates$gene),
                          weight = estimates$weight, mean = estimates$mean,
                          dispersion = estimates$dispersion)
-  message <- unlist(lapply(pieces, `[[`, "message"))
+  messages <- stats::setNames(unlist(lapply(pieces, `[[`, "message")), units$gene)
+  messages <- messages[nzchar(messages)]
   new_nbmix(inputs$method, call, estimate, final_objectives(units),
-            nbmix_many_convergence(units), inputs$control,
-            nbmix_describe_genes(data, inputs$source), inputs,
+            nbmix_many_convergence(units, messages), inputs$control, data_info, inputs,
             nobs = inputs$source$cells * sum(nbmix_is_fitted(units, estimate)), df = units$df,
             log_lik = units$logLik, icl = units$ICL, units = units,
             candidates = if (length(inputs$k) > 1) candidates,
             covariance = estimates$covariance,
-            messages = stats::setNames(message, units$gene)[nzchar(message)],
+            messages = messages,
             kept = nbmix_kept(pieces, units$gene), posterior = nbmix_gene_draws(pieces))
 }
 
-nbmix_describe_genes <- function(data, source) {
-  out <- describe_data(data, c(source$genes, source$cells), list(source$gene_names, NULL))
+nbmix_describe_genes <- function(data, source, hash) {
+  out <- describe_data(data, c(source$genes, source$cells), list(source$gene_names, NULL), hash)
   out$ambiguous <- source$ambiguous
   out
 }
@@ -54,14 +55,14 @@ nbmix_gene_draws <- function(pieces) {
 }
 
 # Blocks one after another (threads inside), or spread over the workers of BPPARAM.
-nbmix_run_blocks <- function(inputs, data) {
+nbmix_run_blocks <- function(inputs) {
   control <- inputs$control
   saved <- control$pieces
   key <- if (!is.null(control$checkpoint) || !is.null(control$key)) {
-    checkpoint_key(control, nbmix_key(inputs, data))
+    checkpoint_key(control, nbmix_key(inputs))
   }
   check_checkpoint_key("nbmix", control, key)
-  blocks <- saved$blocks %||% nbmix_gene_blocks(inputs$source, control$only) %||%
+  blocks <- saved$blocks %||% named_blocks(inputs$source, control$only) %||%
     source_blocks(inputs$source, inputs$BPPARAM, !is.null(control$checkpoint))
   save <- block_saver("nbmix", control, blocks, key,
                       list(method = inputs$method, seed = control$seed))
@@ -70,18 +71,8 @@ nbmix_run_blocks <- function(inputs, data) {
   pieces <- nbmix_check_read(run(inputs, blocks, saved$done, save))
   fitted <- unlist(Map(seq, blocks$first, blocks$last))
   list(pieces = nbmix_offset_blocks(pieces, blocks),
+       hash = named_hashes(inputs$source, blocks, lapply(pieces, `[[`, "hash")),
        genes = source_gene_names(inputs$source)[fitted])
-}
-
-# Blocks of the named genes and no others: runs of genes that follow one another.
-nbmix_gene_blocks <- function(source, names) {
-  at <- sort(match(names, source_gene_names(source)))
-  if (length(at) == 0 || length(at) < length(names)) return(NULL)
-  first <- at[c(TRUE, diff(at) > 1)]
-  last <- at[c(diff(at) > 1, TRUE)]
-  cuts <- Map(function(a, b) seq(a, b, by = source$block), first, last)
-  ends <- Map(function(a, b) c(a[-1] - 1L, b), cuts, last)
-  data.frame(first = as.integer(unlist(cuts)), last = as.integer(unlist(ends)))
 }
 
 # Once a block was stopped, or cannot be read any more, those behind it are not begun.
@@ -103,39 +94,45 @@ nbmix_run_here <- function(inputs, blocks, done, save) {
   out
 }
 
-# Genes on disk are read by the workers, those in memory are sent along.
+# Genes on disk are read by the workers, those in memory are sent along. After an interrupt the
+# blocks that are not back count as stopped.
 nbmix_run_there <- function(inputs, blocks, done, save) {
-  source <- inputs$source
-  slim <- inputs
-  slim$BPPARAM <- NULL
-  if (!source$on_disk) slim$source[c("read", "totals")] <- NULL
-  ends <- Sys.time() + min(inputs$control$time_limit, 1e9)
-  task <- function(b) {
-    first <- blocks$first[b]
-    last <- blocks$last[b]
-    list(inputs = slim, first = first, last = last, ends = ends,
-         rows = if (!source$on_disk) source$read(first, last))
+  run <- block_run("nbmix", inputs$source$genes, inputs$control$time_limit, inputs$verbose)
+  common <- inputs
+  common$BPPARAM <- NULL
+  if (is.null(inputs$source$stored)) common$source[c("read", "totals")] <- NULL
+  item <- function(b) nbmix_block_item(inputs$source, blocks$first[b], blocks$last[b], run)
+  sent <- length(done)
+  following <- function() {
+    if (sent == nrow(blocks)) return(NULL)
+    sent <<- sent + 1L
+    item(sent)
   }
-  left <- setdiff(seq_len(nrow(blocks)), seq_along(done))
-  size <- if (is.null(inputs$control$checkpoint)) length(left) else
-    2 * BiocParallel::bpnworkers(inputs$BPPARAM)
-  for (round in split(left, ceiling(seq_along(left) / size))) {
-    done <- c(done, map_items(lapply(round, task), nbmix_work, inputs$BPPARAM))
-    status <- unlist(lapply(done, `[[`, "status"))
-    if (!any(status %in% c("stopped", "not_read"))) save(done)
+  collect <- function(piece) {
+    done <<- c(done, list(piece))
+    if (!is.null(run$bar)) run$bar(blocks$last[length(done)], run$units, NA)
+    if (any(piece$status %in% c("stopped", "not_read"))) run$stop()
+    if (run$going()) save(done)
   }
-  done
+  if (sent < nrow(blocks)) stream_items(following, nbmix_work, common, collect, inputs$BPPARAM)
+  run$stop()
+  lost <- setdiff(seq_len(nrow(blocks)), seq_along(done))
+  c(done, lapply(lost, function(b) nbmix_work(item(b), common)))
 }
 
-nbmix_work <- function(task) {
-  inputs <- task$inputs
-  first <- task$first
-  left <- as.double(difftime(task$ends, Sys.time(), units = "secs"))
-  run <- block_run("nbmix", inputs$source$genes, left, FALSE)
-  rows <- task$rows %||% nbmix_read(inputs$source, first, task$last, run$going())
+nbmix_block_item <- function(source, first, last, run) {
+  list(first = first, last = last, ends = Sys.time() + min(run$left(), 1e9),
+       rows = if (is.null(source$stored) && run$going()) source$read(first, last))
+}
+
+nbmix_work <- function(item, common, stop_sign = NULL) {
+  left <- as.double(difftime(item$ends, Sys.time(), units = "secs"))
+  run <- block_run("nbmix", common$source$genes, left, FALSE)
+  rows <- item$rows %||% nbmix_read(common$source, item$first, item$last, run$going())
   if (!is.null(rows$fault)) run$stop()
-  monitor <- block_monitor(run, first, task$last, inputs$control)
-  nbmix_run_block(inputs, rows, first, monitor, 1L, rows$fault)
+  monitor <- block_monitor(run, item$first, item$last, common$control)
+  if (!is.null(stop_sign)) monitor["progress"] <- list(heeding(stop_sign))
+  nbmix_run_block(common, rows, item$first, monitor, 1L, rows$fault)
 }
 
 nbmix_read <- function(source, first, last, going) {
@@ -159,6 +156,7 @@ nbmix_run_block <- function(inputs, rows, first, monitor, threads, fault = NULL)
     out$status[] <- "not_read"
     out$message[] <- fault
   }
+  out$hash <- gene_hashes(rows, inputs$source$cells)
   if (nbmix_keeps_responsibilities(inputs)) out$kept <- nbmix_block_posterior(out, rows, inputs)
   out
 }
@@ -191,30 +189,36 @@ nbmix_component_index <- function(gene) {
   sequence(rle(gene)$lengths)
 }
 
-nbmix_units <- function(candidates, chosen, names, status) {
+nbmix_units <- function(candidates, chosen, names, status, method) {
   out <- candidates[chosen, ]
   rownames(out) <- NULL
   out$gene <- names
   out$model <- "nbmix"
+  out$method <- method
   out$converged[is.na(out$converged)] <- FALSE
   out$status <- status
   out$converged <- out$converged & !status %in% c("not_converged", "stopped")
   out
 }
 
-nbmix_many_convergence <- function(units) {
+nbmix_many_convergence <- function(units, messages = NULL) {
   fit <- !units$status %in% c("invalid", "too_few_cells")
   stopped <- units$status %in% c("stopped", "not_read")
   bad <- sum(fit & (!units$converged | stopped))
-  stopped <- sum(stopped)
+  unread <- messages[units$gene[units$status == "not_read"]]
   if (!any(fit)) {
     return(list(converged = FALSE, status = "not_fitted", iterations = 0L,
                 reason = "no gene has counts that can be fitted"))
   }
   list(converged = bad == 0, status = if (bad == 0) "converged" else "units",
        reason = if (bad == 0) paste(count_of(sum(fit), "gene"), "fitted") else
-         sprintf("%d of %d genes, %d of them stopped early", bad, sum(fit), stopped),
+         paste0(bad, " of ", count_of(sum(fit), "gene"), nbmix_stop_words(sum(stopped), unread)),
        iterations = max(c(0L, units$iterations), na.rm = TRUE))
+}
+
+nbmix_stop_words <- function(stopped, unread) {
+  if (length(unread) == 0) return(sprintf(", %d of them stopped early", stopped))
+  sprintf(", %d of them not read: %s", length(unread), sub("^nbmix: ", "", unread[[1]]))
 }
 
 # Responsibilities of a fit of few cells and genes are kept, gene by gene.
@@ -226,8 +230,7 @@ nbmix_block_posterior <- function(out, rows, inputs) {
   lapply(seq_along(out$status), function(g) {
     mine <- out$estimates$gene == g
     if (!any(mine)) return(NULL)
-    at <- seq.int(rows$p[g] + 1, length.out = rows$p[g + 1] - rows$p[g])
-    x <- replace(numeric(inputs$source$cells), rows$i[at] + 1, rows$x[at])
+    x <- nbmix_row_counts(rows, g, inputs$source$cells)
     prob <- nbmix_posterior(x, inputs$size_factors, out$estimates$weight[mine],
                             out$estimates$mean[mine], out$estimates$dispersion[mine])$prob
     list(prob = prob, histogram = nbmix_histogram(x))
@@ -264,9 +267,9 @@ subset_units.nbmix <- function(fit, i) {
   out$objective <- final_objectives(out$units)
   out[c("log_lik", "icl", "df")] <- out$units[c("logLik", "ICL", "df")]
   out$nobs <- fit$cells * sum(nbmix_is_fitted(out$units, out$estimate))
-  out$convergence <- nbmix_many_convergence(out$units)
   out["kept"] <- list(fit$kept[i])
   out["messages"] <- list(fit$messages[names(fit$messages) %in% out$units$gene])
+  out$convergence <- nbmix_many_convergence(out$units, out$messages)
   out$posterior$genes <- fit$posterior$genes[i]
   class(out) <- class(fit)
   out

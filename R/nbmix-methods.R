@@ -120,15 +120,17 @@ nbmix_many_parameters <- function(fit) {
 #' @param type `"cluster"` (labels), `"prob"` (responsibilities; for many genes a list of matrices)
 #'   or `"density"` (the probability of each count under the mixture).
 #' @param assay The assay of an experiment. Default: that of the fit.
-#' @param data For residuals: the data of the fit, if its call no longer finds them, or a data
-#'   frame that has the counts in a column. Other counts are an error.
+#' @param data For residuals: the data of the fit, if its call no longer finds them, in whatever
+#'   storage or experiment, or a data frame that has the counts of one gene in a column. Other
+#'   counts are an error.
 #' @param nsim Number of data sets.
 #' @param seed Whole number; `NULL` uses R's generator as it stands.
 #' @param ... Not used.
 #' @return `predict()`: labels, a matrix or a list as `type` says. `residuals()`: `"response"`
 #'   (count minus fitted value), `"pearson"`, or randomised quantile residuals (standard normal when
 #'   the model is right); for many genes a matrix genes x cells. `simulate()`: a data frame with
-#'   a column for each data set, or for many genes a list of genes x cells matrices. `fitted()`: the
+#'   a column for each data set, or for many genes a list of genes x cells matrices, with the
+#'   attribute `"seed"` that [stats::simulate()] describes. `fitted()`: the
 #'   expected count of each cell given its responsibilities; for many genes the mean over
 #'   components, genes x cells.
 #' @references Dunn and Smyth (1996) Randomized quantile residuals. Journal of Computational and
@@ -179,7 +181,7 @@ nbmix_predict_training <- function(fit, type, env) {
 # The data of the fit as a source; genes without names have those that the fit gave them.
 nbmix_training_source <- function(fit, data, fun) {
   if (is_se(data)) data <- se_assay(data, fit$assay, fun)
-  source <- count_source(data, fun, "the data of the fit")
+  source <- count_source(data, fun, "data")
   source$gene_names <- source_gene_names(source)
   source
 }
@@ -242,24 +244,22 @@ nbmix_known_size_factors <- function(fit, newdata, source) {
             "\"total\", or numbers, one per cell")
 }
 
-# Are these the counts of the fit, cell by cell?
-nbmix_is_training <- function(fit, x) {
-  if (holds_units(fit)) return(identical(data_hash(x), fit$data_info$hash))
-  if (!is.numeric(x) || length(x) != fit$cells) return(FALSE)
-  if (!is.null(fit$gene)) return(nbmix_is_gene(fit, as.vector(x)))
-  identical(nbmix_count_hash(x), fit$count_hash)
+# Of genes x cells in any storage or experiment. Where the fit holds some of the genes these count.
+#' @export
+hash_to_be.nbmix <- function(fit, data, call, env) {
+  source <- tryCatch(nbmix_training_source(fit, data, "resume"), error = function(e) NULL)
+  if (is.null(source)) return("no counts")
+  source_hashes(source, named_blocks(source, some_units(fit)) %||% source_blocks(source))
 }
 
-# Of a gene out of many no hash is kept: its counts give the likelihood that the fit reports.
-nbmix_is_gene <- function(fit, x) {
-  if (!is.null(count_fault(x))) return(FALSE)
-  e <- fit$estimate
-  if (length(e$weight) == 0) return(TRUE) # not fitted: there is nothing to compare
-  found <- nbmix_posterior(x, rep_len(fit$size_factors, fit$cells), e$weight, e$mean, e$dispersion)
-  near <- function(a, b) is.null(b) || anyNA(b) || isTRUE(all.equal(a, b, tolerance = 1e-6))
-  kept <- if (fit$method != "gibbs") fit$responsibilities
-  near(sum(found$log_density), fit$log_lik) && near(found$prob, unname(kept)) &&
-    (is.null(fit$histogram) || identical(nbmix_histogram(x)$cells, fit$histogram$cells))
+# Are these the counts of the fit, cell by cell?
+nbmix_is_training <- function(fit, x) {
+  if (holds_units(fit)) return(same_hash(hash_to_be(fit, x), fit$data_info$hash))
+  if (!is.numeric(x) || length(x) != fit$cells) return(FALSE)
+  x <- plain_numbers(x, "predict", "newdata")
+  hash <- fit$data_info$hash
+  if (!is.null(fit$gene)) hash <- hash[fit$gene]
+  same_hash(unname(source_hashes(count_source(as.vector(x), "predict"))), unname(hash))
 }
 
 nbmix_predict_many <- function(fit, source, s, type) {
@@ -385,32 +385,34 @@ pointwise_log_lik.nbmix <- function(fit, draws, data, env) {
 
 # The counts of the fit: given (as they are, or as a column of a data frame), or found again.
 nbmix_training_counts <- function(fit, data, fun, env) {
-  if (!is.null(fit$gene)) {
-    data <- nbmix_gene_counts(fit, data, fun, env)
-  } else if (is.null(data)) {
-    data <- training_data(fit, NULL, fun, env)
+  data <- data %||% tryCatch(eval(fit$call[[data_argument(fit)]], env), error = function(e) NULL)
+  columns <- if (is.data.frame(data)) data else if (is.atomic(data)) list(data)
+  for (x in lapply(columns, plain_numbers, fun, "data")) {
+    if (nbmix_is_training(fit, x)) return(as.double(x))
   }
-  columns <- if (is.data.frame(data)) data else list(data)
-  for (x in columns) if (nbmix_is_training(fit, x)) return(as.double(as.vector(x)))
-  lost <- length(fit$estimate$weight) == 0 # not fitted, perhaps because of its counts
-  if (lost && length(columns[[1]]) == fit$nobs) return(as.double(as.vector(columns[[1]])))
+  x <- nbmix_gene_counts(fit, data, fun)
+  if (nbmix_is_training(fit, x)) return(x)
   must <- if (is.null(fit$gene)) "the data of the fit, which keeps no copy of them" else
     sprintf("the %d counts of gene %s", fit$nobs, fit$gene)
   abort_arg(fun, "data", must, if (is.null(data)) "nothing" else "other data",
             sprintf("%s(fit, data = x)", fun))
 }
 
-# Of a gene out of many: its row of the data of all, given or found; else what was given.
-nbmix_gene_counts <- function(fit, data, fun, env) {
-  all <- tryCatch(training_data(fit, data, fun, env), error = function(e) NULL)
-  if (is.null(all)) return(data)
-  source <- nbmix_training_source(fit, all, fun)
-  at <- match(fit$gene, source$gene_names)
-  nbmix_row_counts(source$read(at, at), 1, source$cells)
+# Of a gene out of many: its row of genes x cells; NULL where there is none.
+nbmix_gene_counts <- function(fit, data, fun) {
+  if (length(dim(data)) != 2 || is.null(fit$gene)) return(NULL)
+  source <- tryCatch(nbmix_training_source(fit, data, fun), error = function(e) NULL)
+  if (is.null(source)) return(NULL)
+  at <- if (source$genes == 1) 1L else match(fit$gene, source$gene_names)
+  if (!is.na(at)) nbmix_row_counts(source$read(at, at), 1, source$cells)
 }
 
-# Of the counts alone, whatever their names.
-nbmix_count_hash <- function(x) rlang::hash(as.double(x))
+# Whatever holds the counts, beside a data frame of the cells, gives these as a column.
+#' @export
+observations.nbmix <- function(fit, data, env) {
+  if (is.data.frame(data) && nrow(data) == fit$nobs) return(data)
+  data.frame(x = nbmix_training_counts(fit, data, "augment", env))
+}
 
 nbmix_pearson <- function(e, x, s) {
   mean <- s * sum(e$weight * e$mean)
@@ -446,13 +448,17 @@ simulate.nbmix <- function(object, nsim = 1, seed = NULL, ...) {
   nsim <- check_count(nsim, "simulate", "nsim")
   s <- rep_len(object$size_factors, object$cells)
   one <- function(e) nbmix_draw_counts(e, s)
-  with_seed(seed, if (holds_units(object)) {
-    parts <- split(object$estimate, factor(object$estimate$gene, unique(object$units$gene)))
-    lapply(stats::setNames(seq_len(nsim), paste0("sim_", seq_len(nsim))),
-           function(i) do.call(rbind, lapply(parts, one)))
-  } else {
-    draws <- replicate(nsim, one(object$estimate), simplify = FALSE)
-    stats::setNames(as.data.frame(draws), paste0("sim_", seq_len(nsim)))
+  many <- function(e) {
+    parts <- split(e, factor(e$gene, unique(object$units$gene)))
+    out <- do.call(rbind, lapply(parts, one))
+    colnames(out) <- object$cell_names
+    out
+  }
+  draw <- if (holds_units(object)) many else one
+  simulated(seed, {
+    draws <- replicate(nsim, draw(object$estimate), simplify = FALSE)
+    names(draws) <- paste0("sim_", seq_len(nsim))
+    if (holds_units(object)) draws else as.data.frame(draws)
   })
 }
 

@@ -27,10 +27,11 @@ is_forked <- function() !identical(Sys.getpid(), package_state$pid)
 package_state <- new.env(parent = emptyenv())
 
 # What the C++ monitor needs: a progress closure (or NULL), the time limit, and when to pause for a
-# checkpoint.
+# checkpoint. Chains have a known `total` of sweeps; what ends when it has converged has none.
 new_monitor <- function(label, control, verbose, total = NA) {
+  endless <- is.null(control$iterations)
   list(
-    progress = if (verbose) progress_bar(label, total),
+    progress = if (verbose) if (endless) progress_spinner(label) else progress_bar(label, total),
     time_limit = control$time_limit,
     pause_after = if (isTRUE(control$pauses)) checkpoint_seconds() else Inf
   )
@@ -42,15 +43,37 @@ new_monitor <- function(label, control, verbose, total = NA) {
 progress_bar <- function(label, total, frame = parent.frame(2)) {
   force(frame)
   id <- NULL
-  draw <- function(done, size, objective) {
-    if (is.null(id)) id <<- cli::cli_progress_bar(label, total = size, .envir = frame)
-    status <- if (is.na(objective)) "" else sprintf("objective %.6g", objective)
-    cli::cli_progress_update(set = min(done, size - 1, na.rm = TRUE), id = id, status = status,
-                             .envir = frame)
-  }
-  function(done, all, objective) {
+  harmless(function(done, all, objective) {
     size <- if (is.na(all)) total else all
-    tryCatch(draw(done, size, objective), error = function(e) NULL)
+    if (is.null(id)) id <<- cli::cli_progress_bar(label, total = size, .envir = frame)
+    cli::cli_progress_update(set = min(done, size - 1, na.rm = TRUE), id = id, .envir = frame)
+  })
+}
+
+# The same for what has no known end: the sweeps, the objective and the time so far. Work inside of
+# a sweep, which knows its own size, and starts, whose objective is told as 0, only turn it.
+progress_spinner <- function(label, frame = parent.frame(2)) {
+  force(frame)
+  id <- NULL
+  words <- c("{cli::pb_spin} {cli::pb_name}{cli::pb_current} iterations{cli::pb_status}",
+             "{cli::pb_elapsed}")
+  sweeps <- 0
+  status <- ""
+  harmless(function(done, all, objective) {
+    if (is.null(id)) {
+      id <<- cli::cli_progress_bar(label, format = paste(words, collapse = " | "), .envir = frame)
+    }
+    if (is.na(all) && !objective %in% c(0, NA)) {
+      sweeps <<- done
+      status <<- sprintf(", objective %.6g", objective)
+    }
+    cli::cli_progress_update(set = sweeps, id = id, status = status, .envir = frame)
+  })
+}
+
+harmless <- function(draw) {
+  function(done, all, objective) {
+    tryCatch(draw(done, all, objective), error = function(e) NULL)
     invisible()
   }
 }
@@ -95,7 +118,7 @@ block_monitor <- function(run, first, last, control) {
   out
 }
 
-# A BiocParallel back end, checked; NULL is this process with its threads.
+# A BiocParallel back end, checked; NULL is this process with its threads, as is SerialParam().
 resolve_bpparam <- function(BPPARAM, fun) {
   if (is.null(BPPARAM)) return(NULL)
   check_installed("BiocParallel", fun, "'BPPARAM'")
@@ -103,7 +126,7 @@ resolve_bpparam <- function(BPPARAM, fun) {
     abort_arg(fun, "BPPARAM", "NULL or a back end of BiocParallel", describe_value(BPPARAM),
               "BiocParallel::MulticoreParam(2)")
   }
-  BPPARAM
+  if (!methods::is(BPPARAM, "SerialParam")) BPPARAM
 }
 
 # Without what would be said of each of many fits.
@@ -114,11 +137,46 @@ quietly <- function(code) suppressMessages(suppressWarnings(code))
 # sent to every worker.
 map_items <- function(items, fun, BPPARAM = NULL) {
   if (is.null(BPPARAM)) return(lapply(items, fun))
-  work <- function() with_library_paths(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM))
-  tryCatch(work(), bplist_error = function(e) {
+  on_workers(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM))
+}
+
+on_workers <- function(work) {
+  tryCatch(with_library_paths(work), bplist_error = function(e) {
     failed <- Find(function(result) inherits(result, "error"), BiocParallel::bpresult(e))
     stop(conditionMessage(failed %||% e), call. = FALSE)
   })
+}
+
+# The items of `following()`, until it gives NULL, to the workers of BPPARAM as these ask for them:
+# fun(item, common, stop_sign) there, and here collect(result) in the order of the items. After an
+# interrupt what was collected is all there will be: the workers see it by a file, the stop sign,
+# and the back end is stopped, for results that nobody waits for are on their way. It is started
+# here, because a MulticoreParam() that starts itself would give them to whom uses it next.
+stream_items <- function(following, fun, common, collect, BPPARAM) {
+  stop_sign <- tempfile("stop_")
+  reduce <- function(before, result) {
+    collect(result)
+    before
+  }
+  if (!BiocParallel::bpisup(BPPARAM)) on.exit(BiocParallel::bpstop(BPPARAM))
+  stream <- function() {
+    if (!BiocParallel::bpisup(BPPARAM)) BiocParallel::bpstart(BPPARAM)
+    BiocParallel::bpiterate(following, fun, common = common, stop_sign = stop_sign, init = TRUE,
+                            REDUCE = reduce, reduce.in.order = TRUE, BPPARAM = BPPARAM)
+  }
+  tryCatch(withCallingHandlers(on_workers(stream()),
+                               interrupt = function(i) file.create(stop_sign)),
+           interrupt = function(i) BiocParallel::bpstop(BPPARAM))
+  invisible()
+}
+
+# A progress function for a worker: once the stop sign is there, it is as if the worker itself were
+# interrupted. Windows has no such signal; there, and on other machines, a block runs to its end.
+heeding <- function(stop_sign) {
+  if (.Platform$OS.type == "windows") return(NULL)
+  function(done, all, objective) {
+    if (file.exists(stop_sign)) suspendInterrupts(tools::pskill(Sys.getpid(), tools::SIGINT))
+  }
 }
 
 # R processes that start meanwhile look for packages where this one does, .libPaths() included.

@@ -15,11 +15,24 @@ describe_value <- function(x) {
   if (identical(x, list())) return("an empty list")
   if (is.factor(x)) return(paste("a factor of", count_of(length(x), "value")))
   kind <- class(x)[1]
+  if (kind == "list" && length(x) > 0) return(paste("a list of", list_elements(x)))
   if (!is.atomic(x)) return(paste("an object of class", kind))
   if (length(x) == 1) return(if (is.character(x)) sprintf("\"%s\"", x) else format(x))
   if (length(x) == 0) return(sprintf("no values (%s)", kind))
   size <- if (is.null(dim(x))) length(x) else paste(dim(x), collapse = " x ")
   sprintf("%s values (%s)", size, kind)
+}
+
+# "weight (2 values), mean (1 value)"
+list_elements <- function(x, most = 5) {
+  if (is.null(names(x))) return(paste(count_of(length(x), "element"), "without names"))
+  words <- sprintf("%s (%s)", names(x), count_of(lengths(x), "value"))
+  toString(c(utils::head(words, most), if (length(x) > most) "..."))
+}
+
+# The same where the values matter: a few numbers are shown.
+list_values <- function(x) {
+  if (is.numeric(x) && length(x) %in% 2:10) toString(format(x, trim = TRUE)) else describe_value(x)
 }
 
 # "1 gene", "2 genes"
@@ -44,8 +57,8 @@ number_range <- function(lower, upper, open) {
 
 check_count <- function(x, fun, arg, lower = 1, upper = .Machine$integer.max, try = NULL) {
   if (!is_whole(x) || x < lower || x > upper) {
-    must <- if (upper < .Machine$integer.max) {
-      sprintf("one whole number from %g to %g", lower, upper)
+    must <- if (upper < .Machine$integer.max || (is_whole(x) && x > upper)) {
+      sprintf("one whole number from %.0f to %.0f", lower, upper)
     } else {
       paste("one whole number of at least", lower)
     }

@@ -24,6 +24,15 @@ with_seed <- function(seed, code, fun = "simulate") {
   code
 }
 
+# What simulate() gives, with the attribute "seed" as that of stats::simulate(): the seed and the
+# kind of generator, or without a seed the state that it had.
+simulated <- function(seed, code) {
+  if (is.null(seed) && !exists(".Random.seed", globalenv(), inherits = FALSE)) stats::runif(1)
+  state <- if (is.null(seed)) get(".Random.seed", globalenv()) else
+    structure(seed, kind = as.list(RNGkind()))
+  structure(with_seed(seed, code), seed = state)
+}
+
 draw_labels <- function(n, weights) {
   sample.int(length(weights), n, replace = TRUE, prob = weights)
 }

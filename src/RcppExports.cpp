@@ -172,6 +172,19 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// row_hashes
+Rcpp::NumericVector row_hashes(Rcpp::IntegerVector p, Rcpp::IntegerVector i, Rcpp::NumericVector x, double cells);
+RcppExport SEXP _mixology_row_hashes(SEXP pSEXP, SEXP iSEXP, SEXP xSEXP, SEXP cellsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type p(pSEXP);
+    Rcpp::traits::input_parameter< Rcpp::IntegerVector >::type i(iSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type x(xSEXP);
+    Rcpp::traits::input_parameter< double >::type cells(cellsSEXP);
+    rcpp_result_gen = Rcpp::wrap(row_hashes(p, i, x, cells));
+    return rcpp_result_gen;
+END_RCPP
+}
 // sparse_rows
 Rcpp::List sparse_rows(Rcpp::IntegerVector i, Rcpp::IntegerVector p, Rcpp::NumericVector x, int first, int last);
 RcppExport SEXP _mixology_sparse_rows(SEXP iSEXP, SEXP pSEXP, SEXP xSEXP, SEXP firstSEXP, SEXP lastSEXP) {
@@ -438,6 +451,7 @@ static const R_CallMethodDef CallEntries[] = {
     {"_mixology_cwm_memberships", (DL_FUNC) &_mixology_cwm_memberships, 4},
     {"_mixology_cwm_predict_rows", (DL_FUNC) &_mixology_cwm_predict_rows, 9},
     {"_mixology_engine_defaults", (DL_FUNC) &_mixology_engine_defaults, 1},
+    {"_mixology_row_hashes", (DL_FUNC) &_mixology_row_hashes, 4},
     {"_mixology_sparse_rows", (DL_FUNC) &_mixology_sparse_rows, 5},
     {"_mixology_matrix_rows", (DL_FUNC) &_mixology_matrix_rows, 3},
     {"_mixology_first_not_count", (DL_FUNC) &_mixology_first_not_count, 1},

@@ -15,8 +15,8 @@ run_needed="Rcpp RcppEigen RcppParallel Matrix BH sitmo generics cli rlang ggplo
 run_wanted="susieR MASS mixtools"
 test_needed="testthat"
 test_wanted="numDeriv posterior loo mclust flexmix MASS vdiffr mixsqp mixtools susieR batchtools
-  S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel glmGamPoi
-  snpStats VariantAnnotation GenomicRanges Rsamtools"
+  bit64 S4Vectors SummarizedExperiment SingleCellExperiment DelayedArray HDF5Array BiocParallel
+  glmGamPoi snpStats VariantAnnotation GenomicRanges Rsamtools"
 check_needed="knitr rmarkdown"
 check_wanted="BiocStyle"
 bench_wanted="fastglmpca flexCWM"

@@ -57,6 +57,9 @@ inline Mixture mixture_of(const Rcpp::NumericVector& weight, const Rcpp::Numeric
   return mixture;
 }
 
+// What could not be had is NA in R.
+inline double or_na(double x) { return std::isnan(x) ? NA_REAL : x; }
+
 // One row per gene and K tried.
 class CandidateTable {
  public:
@@ -64,11 +67,11 @@ class CandidateTable {
     gene_.push_back(gene);
     k_.push_back(fit.k);
     df_.push_back(fit.df);
-    log_lik_.push_back(fit.log_likelihood);
-    entropy_.push_back(fit.entropy);
-    evidence_.push_back(fit.evidence);
+    log_lik_.push_back(or_na(fit.log_likelihood));
+    entropy_.push_back(or_na(fit.entropy));
+    evidence_.push_back(or_na(fit.evidence));
     const bool tried = !fit.trace.value.empty();
-    objective_.push_back(tried ? fit.trace.last() : NA_REAL);
+    objective_.push_back(tried ? or_na(fit.trace.last()) : NA_REAL);
     converged_.push_back(tried && fit.trace.converged());
     const bool ended = fit.trace.status != Status::running;
     status_.push_back(ended ? status_name(fit.trace.status) : "not_tried");
@@ -98,15 +101,12 @@ class EstimateTable {
     const Index parts = fit.weight.size();
     for (Index j = 0; j < parts; ++j) {
       gene_.push_back(gene);
-      weight_.push_back(fit.weight[j]);
+      weight_.push_back(fit.weight[j] < kEmptyWeight ? 0.0 : fit.weight[j]);
       mean_.push_back(fit.mean[j]);
       dispersion_.push_back(fit.dispersion[j]);
     }
     for (Index c = 0; c < 3 * parts; ++c) {
-      for (Index r = c; r < 3 * parts; ++r) {
-        const double v = fit.covariance(r, c);
-        covariance_.push_back(std::isnan(v) ? NA_REAL : v);
-      }
+      for (Index r = c; r < 3 * parts; ++r) covariance_.push_back(or_na(fit.covariance(r, c)));
     }
   }
   Rcpp::List list() const {

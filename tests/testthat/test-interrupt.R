@@ -65,6 +65,22 @@ test_that("many cells and many k come back within a second, and say what was not
   expect_true(run$again$convergence$converged)
 })
 
+test_that("under BPPARAM too, with the genes that were finished", {
+  skip_on_os("windows")
+  skip_if_not_installed("BiocParallel")
+  for (back in c("SerialParam()", "MulticoreParam(2)", "bpstart(MulticoreParam(2))")) {
+    run <- interrupted_run(c(
+      paste("library(BiocParallel); back <-", back, "; set.seed(1)",
+            "; x <- matrix(rnbinom(4e6, size = 2, mu = 5), 2000)"),
+      "fit <- suppressWarnings(nbmix(x, k = 2, seed = 1, threads = 1, BPPARAM = back))",
+      "again <- nbmix(x[1:4, 1:100], seed = 1, BPPARAM = back)"
+    ))
+    expect_lt(run$ended - run$sent, 1.5)
+    expect_setequal(glance(run$fit)$status, c("ok", "stopped"))
+    expect_identical(unique(glance(run$again)$status), "ok")
+  }
+})
+
 cwm_rows <- paste("set.seed(1); means <- rbind(c(0, 0), c(1, 1), c(1, 0));",
                   "slopes <- list(c(0, 1, 1), c(1, -1, 2), c(0, 0, 1));",
                   "d <- simulate_cwm(%s, c(1, 2, 1), means, 1, slopes, .5)$data")

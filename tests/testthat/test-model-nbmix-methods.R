@@ -102,3 +102,48 @@ test_that("a fit keeps nothing of the size of the data", {
   expect_null(fit$responsibilities)
   expect_lt(as.numeric(object.size(fit)), as.numeric(object.size(x)))
 })
+
+test_that("vcov() and confint() have one order", {
+  set.seed(61)
+  x <- simulate_nbmix(300, c(.4, .6), c(3, 40), .2)$x
+  fit <- nbmix(x, k = 2, seed = 1)
+  expect_identical(rownames(confint(fit)), rownames(vcov(fit)))
+  expect_equal(unname(confint(fit)["mean[2]", ]),
+               unlist(subset(tidy(fit, conf.int = TRUE), component == 2 & term == "mean",
+                             c(conf.low, conf.high)), use.names = FALSE))
+})
+
+test_that("simulate() carries the names of the cells and the seed, as for lm", {
+  set.seed(62)
+  x <- matrix(rpois(60, 5), 3, dimnames = list(letters[1:3], paste0("c", 1:20)))
+  fit <- nbmix(x, seed = 1)
+  sims <- simulate(fit, 2, seed = 9)
+  expect_identical(dimnames(sims$sim_2), dimnames(x))
+  line <- stats::lm(dist ~ speed, cars)
+  expect_identical(attr(sims, "seed"), attr(stats::simulate(line, 2, seed = 9), "seed"))
+  free <- simulate(fit[["b"]])
+  assign(".Random.seed", attr(free, "seed"), globalenv())
+  expect_identical(simulate(fit[["b"]]), free)
+})
+
+test_that("a point mass without cells has weight 0, and a fit goes on from there", {
+  set.seed(63)
+  x <- rpois(200, 12)
+  fit <- nbmix(x, zero_inflated = TRUE, seed = 1)
+  expect_identical(unname(fit$estimate$weight), c(1, 0))
+  again <- nbmix(x, zero_inflated = TRUE, control = em_control(start = fit), seed = 1)
+  expect_equal(logLik(again), logLik(fit))
+})
+
+test_that("what a stopped fit could not have is NA", {
+  set.seed(64)
+  s <- exp(rnorm(60000, 0, 0.5))
+  x <- rnbinom(60000, 0.5, mu = 20)
+  stopped <- suppressWarnings(nbmix(x, k = 2:4, size_factors = s, seed = 1,
+                                    control = em_control(restarts = 2, time_limit = 1e-9)))
+  for (table in list(glance(stopped), glance(stopped, all = TRUE))) {
+    numbers <- unlist(table[vapply(table, is.numeric, NA)])
+    expect_true(anyNA(numbers))
+    expect_false(any(is.nan(numbers)))
+  }
+})

@@ -134,3 +134,14 @@ test_that("size factors that only rescale the mean do so, or are refused", {
   expect_error(nbmix(x, size_factors = rep(1e-30, 100)), "dividing them by their mean")
   expect_error(nbmix(x, size_factors = rep(1e30, 100)), "between 1e-15 and 1e15")
 })
+
+test_that("errors show the values, the limits and the parts that are wrong", {
+  expect_error(nbmix(1:5, k = c(2, 2, 1)), "none twice; got 2, 2, 1; try")
+  expect_error(em_control(max_iterations = 1e12), "from 1 to 2147483647; got 1e\\+12")
+  expect_error(nbmix(1:5, seed = 1e10), "'seed' must be one whole number from 0 to 2147483647")
+  expect_error(em_control(max_iterations = 0), "one whole number of at least 1; got 0")
+  begin <- function(start) nbmix(1:5, k = 2, control = em_control(start = start))
+  expect_error(begin(list(weight = c(.5, .5), mean = 1)),
+               "got a list of weight \\(2 values\\), mean \\(1 value\\)")
+  expect_error(begin(list(1, 2)), "got a list of 2 elements without names")
+})

@@ -49,7 +49,26 @@ test_that("back ends of BiocParallel give the answer of this process", {
   same_fit(nbmix(data$x, k = 1:2, seed = 4, BPPARAM = BiocParallel::MulticoreParam(2)), few)
   sparse <- methods::as(data$x, "dgCMatrix")
   same_fit(nbmix(sparse, k = 1:2, seed = 4, BPPARAM = BiocParallel::MulticoreParam(2)), few)
+  snow <- BiocParallel::SnowParam(2)
+  same_fit(nbmix(sparse, k = 1:2, seed = 4, BPPARAM = snow), few)
   expect_error(nbmix(data$x, BPPARAM = 2), "'BPPARAM' must be NULL or a back end of BiocParallel")
+})
+
+test_that("an interrupt on the way back from workers costs the blocks that are not there yet", {
+  skip_if_not_installed("BiocParallel")
+  sent <- 0
+  seen <- NULL
+  following <- function() {
+    sent <<- sent + 1
+    if (sent <= 3) sent
+  }
+  collect <- function(result) {
+    seen <<- c(seen, result)
+    if (result == 20) rlang::interrupt()
+  }
+  mixology:::stream_items(following, function(item, common, stop_sign) common * item, 10, collect,
+                          BiocParallel::SerialParam())
+  expect_identical(seen, c(10, 20))
 })
 
 test_that("once stopped, the blocks that follow are not begun", {
@@ -81,6 +100,7 @@ test_that("a file that goes away costs the genes that were not read yet, and no 
   expect_identical(glance(fit)$status, c(glance(whole)$status[1:20], rep("not_read", 10)))
   expect_identical(glance(fit)$logLik[1:20], glance(whole)$logLik[1:20])
   expect_output(print(fit[["gene_25"]]), "the file is gone")
+  expect_match(fit$convergence$reason, "10 of 30 genes, 10 of them not read: the file is gone")
   source$read <- function(first, last) stop("the file is gone")
   inputs$source <- source
   expect_error(mixology:::nbmix_fit(inputs, data$x, quote(nbmix(x))), "the file is gone")
@@ -230,6 +250,25 @@ test_that("a progress bar that is asked for more than its total does not end the
   })
   expect_s3_class(one, "nbmix")
   expect_identical(nrow(glance(many)), 100L)
+})
+
+test_that("a fit that ends by converging shows its sweeps and no time of arrival", {
+  shown_by <- function(control) {
+    bar <- mixology:::new_monitor("fit", control, TRUE, 5000)$progress
+    utils::capture.output(type = "message", for (i in 1:3) {
+      bar(i, NA, -1.5)
+      bar(i, 7, NA) # inside of the sweep
+      bar(0, NA, 0)
+    })
+    as.list(environment(environment(bar)$draw))
+  }
+  for (control in list(em_control(), vb_control())) {
+    shown <- shown_by(control)
+    expect_identical(shown[c("sweeps", "status")],
+                     list(sweeps = 3L, status = ", objective -1.5"))
+    expect_false(any(grepl("eta|percent|total|pb_bar", shown$words)))
+  }
+  expect_identical(shown_by(gibbs_control())$total, 5000)
 })
 
 test_that("a gene of zeros has no standard errors and no intervals", {

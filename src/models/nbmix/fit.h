@@ -19,11 +19,10 @@ namespace mixology {
 // A part with less weight than this is at the boundary: it holds no cells.
 constexpr double kEmptyWeight = 1e-12;
 
-// A pivot of the information, scaled to a diagonal of ones, below which a direction is not informed:
-// two components that coincide have weights that the data cannot tell apart.
+// A pivot of the information, scaled to a diagonal of ones, below which a direction is not informed;
+// and the information on a weight, over what it were with known labels: two components that coincide
+// have weights that the data cannot tell apart.
 constexpr double kUninformed = 1e-10;
-// The information on a weight, relative to the largest of all, below which it is rounding alone.
-constexpr double kRoundingInformation = 1e-13;
 
 namespace detail {
 
@@ -45,7 +44,7 @@ inline MatrixXd delta_method(const MatrixXd& jacobian, const MatrixXd& informati
 
 // Covariance of (weights, means, dispersions): inverse information and the delta method. Poisson
 // dispersions, components at the edge and parts without cells are left out; their rows are NaN.
-inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
+inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian, double cells) {
   const Index parts = m.weight.size();
   const Index free = parts - 1;
   const Index k = m.k();
@@ -71,6 +70,10 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
       information(r, c) = -hessian(active[static_cast<std::size_t>(r)], i);
     }
     if (i < free) {
+      const double complete = cells * m.weight[i] * (1.0 - m.weight[i]);  // were labels known
+      if (information(c, c) <= kUninformed * complete) {
+        return MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
+      }
       for (Index j = 0; j < parts; ++j) jacobian(j, c) = m.weight[j] * ((i == j) - m.weight[i]);
       continue;
     }
@@ -80,9 +83,6 @@ inline MatrixXd natural_covariance(const Mixture& m, const MatrixXd& hessian) {
     jacobian((psi ? 2 : 1) * parts + j, c) = psi ? comp.phi : std::exp(comp.eta);
   }
   MatrixXd out = MatrixXd::Constant(3 * parts, 3 * parts, kNaN);
-  for (Index c = 0; c < p && active[static_cast<std::size_t>(c)] < free; ++c) {
-    if (!(information(c, c) > kRoundingInformation * information.diagonal().maxCoeff())) return out;
-  }
   const MatrixXd covariance = delta_method(jacobian, information);
   if (p > 0 && covariance.size() == 0) return out;
   out = p > 0 ? covariance : MatrixXd::Zero(3 * parts, 3 * parts);
@@ -149,7 +149,7 @@ inline void finish(const Gene& gene, const Gene& every, const Mixture& mixture, 
   NbmixEm::State state = model.init(mixture);
   const PassSums sums = model.update_local(state, Range{0, gene.sites()});
   const Curvature at = model.observed(state, sums);
-  detail::pack(mixture, detail::natural_covariance(mixture, at.hessian), fit);
+  detail::pack(mixture, detail::natural_covariance(mixture, at.hessian, sums.weight.sum()), fit);
   const FullSums full = evaluate_full(every, gene, mixture);
   fit.log_likelihood = full.log_likelihood;
   fit.entropy = full.entropy;
