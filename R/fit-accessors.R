@@ -8,9 +8,10 @@
 #' `plot()`, [tidy()], [glance()] and [augment()].
 #'
 #' Of a fit of many genes, `fit[genes]` is the fit of some of them, by name or position, and
-#' `fit[["gene"]]` or `fit[[2]]` that of one as a fit of its own (of [mmash_genes()], the tables that
-#' it keeps of that gene); `update()` of either fits these genes again and no others. A gene that has
-#' the name of a field of the fit, such as `"call"`, comes first there: fields are had by `$`.
+#' `fit[["gene"]]` or `fit[[2]]` that of one as a fit of its own (of [mmash_genes()], the tables
+#' that it keeps of that gene); `update()` of either fits these genes again and no others. A gene
+#' that has the name of a field of the fit, such as `"call"`, comes first there: fields are had by
+#' `$`.
 #'
 #' @param x A fit.
 #' @param ... Further arguments for methods.

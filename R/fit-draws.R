@@ -169,8 +169,8 @@ kept_none <- function(draws) dim(draws)[1] < 2
 # A Gibbs fit has converged when its chains agree: split R-hat below 1.05 for every variable.
 draws_convergence <- function(draws, status, iterations, limit = 1.05) {
   if (status != "converged") {
-    reason <- if (kept_none(draws)) "stopped in warm-up, the estimates are where its chains stood" else
-      "stopped before the last sweep"
+    reason <- if (kept_none(draws)) "stopped in warm-up, the estimates are where its chains stood"
+    else "stopped before the last sweep"
     return(list(converged = FALSE, status = status, iterations = iterations, reason = reason))
   }
   worst <- max(apply(draws, 3, split_rhat))

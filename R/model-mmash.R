@@ -101,10 +101,10 @@
 #'   responses are integrated out of the draws of effects and drawn for that of the residual.
 #' @section Few samples: a `"full"` residual covariance that is learned from few samples for its
 #'   number of conditions leaves room for effects that are noise. In 12 data sets of 40 samples, 100
-#'   variants and 10 conditions without any effect, 11 fits called some at `lfsr < .05`, and 10 by the
-#'   Gibbs sampler; with `"diagonal"` 3, with `low_rank(1)` 1, with the known covariance none, and 2
-#'   with `"full"` and `penalty = 1000` (`scripts/calibration/mmash.R` of the installed package).
-#'   Below 10 samples per condition `mmash()` warns.
+#'   variants and 10 conditions without any effect, 11 fits called some at `lfsr < .05`, and 10 by
+#'   the Gibbs sampler; with `"diagonal"` 3, with `low_rank(1)` 1, with the known covariance none,
+#'   and with `"full"` and `penalty = 1000` 2 (`scripts/calibration/mmash.R` of the installed
+#'   package). Below 10 samples per condition `mmash()` warns.
 #' @section Starts: the bound takes correlated effects as independent given the data, and so falls
 #'   short of the log evidence by the more the more of them it holds: among its local maxima the
 #'   highest is one that leaves effects out. Starts are compared, in rounds of short runs, by the

@@ -25,8 +25,8 @@
 #' than a block is ever made dense. A gene that cannot be fitted keeps its row in `glance()` with a
 #' `status`: `all_zero`, `one_value` (all counts equal, and all size factors), `invalid` (a count
 #' that is negative, fractional, missing or beyond 2^31), `not_converged`, `stopped` (interrupt or
-#' time limit), `not_read` (its file went away during the fit). Genes are known by their names: the second and
-#' third of the name `"A"` are called `"A.1"` and `"A.2"`, one without a name `"gene"`.
+#' time limit), `not_read` (its file went away during the fit). Genes are known by their names: the
+#' second and third of the name `"A"` are called `"A.1"` and `"A.2"`, one without a name `"gene"`.
 #' Responsibilities of many genes are kept only while genes x cells x components stays below half a
 #' million; otherwise use `predict(fit, newdata = counts, type = "prob")`.
 #'
