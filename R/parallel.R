@@ -135,9 +135,9 @@ quietly <- function(code) suppressMessages(suppressWarnings(code))
 # fun() of each item, one after another or on the workers of BPPARAM. What fails in a worker is
 # reported as if it had failed here. `fun` should live in the name space: what it carries along is
 # sent to every worker.
-map_items <- function(items, fun, BPPARAM = NULL) {
-  if (is.null(BPPARAM)) return(lapply(items, fun))
-  on_workers(BiocParallel::bplapply(items, fun, BPPARAM = BPPARAM))
+map_items <- function(items, fun, BPPARAM = NULL, ...) {
+  if (is.null(BPPARAM)) return(lapply(items, fun, ...))
+  on_workers(BiocParallel::bplapply(items, fun, ..., BPPARAM = BPPARAM))
 }
 
 on_workers <- function(work) {
@@ -153,6 +153,9 @@ on_workers <- function(work) {
 # and the back end is stopped, for results that nobody waits for are on their way. It is started
 # here, because a MulticoreParam() that starts itself would give them to whom uses it next.
 stream_items <- function(following, fun, common, collect, BPPARAM) {
+  if (!methods::is(BPPARAM, "SnowParam")) { # nor a MulticoreParam, which is one
+    return(round_items(following, fun, common, collect, BPPARAM))
+  }
   stop_sign <- tempfile("stop_")
   reduce <- function(before, result) {
     collect(result)
@@ -168,6 +171,21 @@ stream_items <- function(following, fun, common, collect, BPPARAM) {
                                interrupt = function(i) file.create(stop_sign)),
            interrupt = function(i) BiocParallel::bpstop(BPPARAM))
   invisible()
+}
+
+# The same for back ends that hand out jobs, such as those of a cluster, or cannot iterate: rounds of
+# a few items for each worker.
+round_items <- function(following, fun, common, collect, BPPARAM) {
+  repeat {
+    items <- list()
+    while (length(items) < 4 * BiocParallel::bpnworkers(BPPARAM)) {
+      item <- following()
+      if (is.null(item)) break
+      items <- c(items, list(item))
+    }
+    if (length(items) == 0) return(invisible())
+    lapply(map_items(items, fun, BPPARAM, common = common), collect)
+  }
 }
 
 # A progress function for a worker: once the stop sign is there, it is as if the worker itself were

@@ -189,3 +189,15 @@ test_that("many genes start from an earlier fit by name, or from labels of the c
   expect_identical(nbmix(x, seed = 1, control = em_control(start = labels))$k, 2L)
   expect_error(nbmix(x, k = 3, control = em_control(start = labels)), "labels of k = 3 components")
 })
+
+test_that("every kind of back end is handed all items, and what comes back keeps their order", {
+  skip_if_not_installed("BiocParallel")
+  for (back_end in list(BiocParallel::SerialParam(), BiocParallel::MulticoreParam(2))) {
+    sent <- 0
+    got <- NULL
+    following <- function() if (sent < 11) sent <<- sent + 1
+    double <- function(item, common, stop_sign = NULL) common * item
+    mixology:::stream_items(following, double, 2, function(result) got <<- c(got, result), back_end)
+    expect_equal(got, 2 * 1:11)
+  }
+})
