@@ -154,7 +154,8 @@ on_workers <- function(work) {
 # here, because a MulticoreParam() that starts itself would give them to whom uses it next.
 stream_items <- function(following, fun, common, collect, BPPARAM) {
   if (!methods::is(BPPARAM, "SnowParam")) { # nor a MulticoreParam, which is one
-    return(round_items(following, fun, common, collect, BPPARAM))
+    tryCatch(round_items(following, fun, common, collect, BPPARAM), interrupt = function(i) NULL)
+    return(invisible())
   }
   stop_sign <- tempfile("stop_")
   reduce <- function(before, result) {
@@ -173,8 +174,8 @@ stream_items <- function(following, fun, common, collect, BPPARAM) {
   invisible()
 }
 
-# The same for back ends that hand out jobs, such as those of a cluster, or cannot iterate: rounds of
-# a few items for each worker.
+# The same for back ends that hand out jobs, such as those of a cluster, or cannot iterate: rounds
+# of a few items for each worker.
 round_items <- function(following, fun, common, collect, BPPARAM) {
   repeat {
     items <- list()
@@ -183,7 +184,7 @@ round_items <- function(following, fun, common, collect, BPPARAM) {
       if (is.null(item)) break
       items <- c(items, list(item))
     }
-    if (length(items) == 0) return(invisible())
+    if (length(items) == 0) break
     lapply(map_items(items, fun, BPPARAM, common = common), collect)
   }
 }

@@ -56,19 +56,21 @@ test_that("back ends of BiocParallel give the answer of this process", {
 
 test_that("an interrupt on the way back from workers costs the blocks that are not there yet", {
   skip_if_not_installed("BiocParallel")
-  sent <- 0
-  seen <- NULL
-  following <- function() {
-    sent <<- sent + 1
-    if (sent <= 3) sent
+  for (back_end in list(BiocParallel::SerialParam(), BiocParallel::MulticoreParam(2))) {
+    sent <- 0
+    seen <- NULL
+    following <- function() {
+      sent <<- sent + 1
+      if (sent <= 3) sent
+    }
+    collect <- function(result) {
+      seen <<- c(seen, result)
+      if (result == 20) rlang::interrupt()
+    }
+    task <- function(item, common, stop_sign = NULL) common * item
+    mixology:::stream_items(following, task, 10, collect, back_end)
+    expect_identical(seen, c(10, 20))
   }
-  collect <- function(result) {
-    seen <<- c(seen, result)
-    if (result == 20) rlang::interrupt()
-  }
-  mixology:::stream_items(following, function(item, common, stop_sign) common * item, 10, collect,
-                          BiocParallel::SerialParam())
-  expect_identical(seen, c(10, 20))
 })
 
 test_that("once stopped, the blocks that follow are not begun", {
