@@ -139,7 +139,7 @@ nbmix_bayes_one <- function(inputs, data, call) {
   new_nbmix("gibbs", call, post$estimate, post$objective, post$convergence, control,
             nbmix_describe_gene(data, inputs$source, rows), inputs, nobs = length(x),
             df = post$df, k = inputs$k, log_lik = NA_real_, vcov = post$vcov,
-            posterior = post[c("draws", "order", "unmatched", "provisional")],
+            posterior = post[c("draws", "order", "provisional")],
             responsibilities = nbmix_prob_matrix(post$prob, names),
             clusters = nbmix_labels(post$prob, names), outcome = post$outcome,
             histogram = nbmix_histogram(x), state = post$state)
@@ -181,11 +181,7 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
   if (!is.null(resumed)) raw <- nbmix_append_draws(resumed, raw, parts)
   kept <- bind_chains(raw, c(nbmix_variables(parts), "log_lik"))
   provisional <- dim(kept)[1] == 0
-  unmatched <- lapply(raw, function(r) r[-seq_len(dim(kept)[1]), , drop = FALSE])
-  if (provisional) {
-    unmatched <- raw
-    kept <- nbmix_last_states(run, parts)
-  }
+  if (provisional) kept <- nbmix_last_states(run, parts)
   order <- order(-apply(kept[, , seq_len(parts), drop = FALSE], 3, mean))
   draws <- kept[, , nbmix_triple(order), drop = FALSE]
   dimnames(draws)[[3]] <- nbmix_variables(parts)
@@ -195,8 +191,8 @@ nbmix_gibbs_posterior <- function(run, inputs, x) {
                      seq_len(parts))
   iterations <- min(vapply(run$chains, `[[`, 0, "iteration"))
   convergence <- draws_convergence(draws, run$status, as.integer(iterations))
-  list(estimate = estimate, draws = draws, order = order, unmatched = unmatched,
-       provisional = provisional, convergence = convergence,
+  list(estimate = estimate, draws = draws, order = order, provisional = provisional,
+       convergence = convergence,
        prob = nbmix_gibbs_prob(run, inputs, x, estimate, order),
        vcov = nbmix_draws_covariance(draws, weights, estimate),
        df = 2L * inputs$k + parts - 1L, state = lapply(run$chains, nbmix_chain_state),
@@ -261,16 +257,14 @@ nbmix_gibbs_prob <- function(run, inputs, x, estimate, order) {
 
 nbmix_chain_state <- function(chain) c(chain$state, list(iteration = chain$iteration))
 
-# The new draws under the old ones, in the order in which the chains report them. A stopped fit may
-# hold draws that only some of its chains had reached: they come in between.
+# The new draws under the old ones, in the order in which the chains report them.
 nbmix_append_draws <- function(resumed, raw, parts) {
   post <- resumed$posterior
+  if (post$provisional) return(raw)
   back <- nbmix_triple(order(post$order))
   lapply(seq_along(raw), function(chain) {
-    new <- rbind(post$unmatched[[chain]], raw[[chain]])
-    if (post$provisional) return(new)
     old <- matrix(post$draws[, chain, back], ncol = 3 * parts)
-    rbind(cbind(old, resumed$objective[[paste0("chain_", chain)]]), new)
+    rbind(cbind(old, resumed$objective[[paste0("chain_", chain)]]), raw[[chain]])
   })
 }
 

@@ -220,24 +220,6 @@ test_that("a chain stopped before its first draw goes on as if it had not been",
   expect_identical(responsibilities(on), responsibilities(whole))
 })
 
-test_that("chains that were stopped apart are joined again without a gap", {
-  x <- case_5(200)$x
-  control <- function(n) gibbs_control(chains = 2, iterations = n, warmup = 20)
-  fit <- function(n) {
-    suppressWarnings(nbmix(x, k = 2, method = "gibbs", seed = 1, control = control(n)))
-  }
-  short <- fit(40)
-  long <- fit(45)
-  # As an interrupt leaves it: chain 2 is five sweeps ahead.
-  back <- mixology:::nbmix_triple(order(long$posterior$order))
-  ahead <- cbind(matrix(long$posterior$draws[21:25, 2, back], 5), long$objective$chain_2[21:25])
-  short$state[[2]] <- long$state[[2]]
-  short$posterior$unmatched[[2]] <- ahead
-  whole <- fit(60)
-  on <- suppressWarnings(resume(short, 20))
-  expect_identical(on$posterior$draws, whole$posterior$draws)
-})
-
 # ---- many genes ---------------------------------------------------------------------------------
 
 gene_counts <- function() {
