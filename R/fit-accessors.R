@@ -11,7 +11,8 @@
 #' `fit[["gene"]]` or `fit[[2]]` that of one as a fit of its own (of [mmash_genes()], the tables
 #' that it keeps of that gene); `update()` of either fits these genes again and no others. A gene
 #' that has the name of a field of the fit, such as `"call"`, comes first there: fields are had by
-#' `$`.
+#' `$`, and it is these that `length()` and `lapply()` of the fit itself go over; over the genes go
+#' `lapply(glance(fit)$gene, function(g) fit[[g]])`.
 #'
 #' @param x A fit.
 #' @param ... Further arguments for methods.
@@ -54,8 +55,15 @@ clusters.default <- function(x, ...) {
 clusters.mixology_fit <- function(x, ...) {
   no_more("clusters", ...)
   need_one_unit(x, "clusters", one_unit_call(x, "clusters", "cluster"))
-  if (is.null(x$clusters)) abort("clusters", "this fit has no clusters of observations")
+  if (is.null(x$clusters)) abort_no_clusters(x, "clusters", "cluster")
   x$clusters
+}
+
+# One unit of many is without them where they would have taken too much room.
+abort_no_clusters <- function(fit, fun, type) {
+  if (is.null(fit$gene)) abort(fun, "this fit has no clusters of observations")
+  abort(fun, "of so many genes and cells they are not kept",
+        sprintf("; try predict(fit, type = \"%s\")", type))
 }
 
 # How to have them from a fit of many units: of one unit where the fit keeps them, or from the data.
@@ -72,9 +80,7 @@ responsibilities <- function(x, ...) UseMethod("responsibilities")
 responsibilities.mixology_fit <- function(x, ...) {
   no_more("responsibilities", ...)
   need_one_unit(x, "responsibilities", one_unit_call(x, "responsibilities", "prob"))
-  if (is.null(x$responsibilities)) {
-    abort("responsibilities", "this fit has no clusters of observations")
-  }
+  if (is.null(x$responsibilities)) abort_no_clusters(x, "responsibilities", "prob")
   x$responsibilities
 }
 

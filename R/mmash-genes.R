@@ -84,6 +84,8 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
                             pip = check_number(pip_above, fun, "pip_above", 0, 1)),
                  folder = folder, BPPARAM = resolve_bpparam(BPPARAM, fun),
                  verbose = check_flag(verbose, fun, "verbose"))
+  stop_back_end <- start_back_end(shared$BPPARAM)
+  on.exit(stop_back_end())
   shared$prior <- genes_prior(shared, prior, check_count(learn, fun, "learn", 0),
                               check_count(rounds, fun, "rounds"), fun)
   if (isFALSE(shared$prior$converged) && missing(rounds)) {
@@ -92,8 +94,15 @@ mmash_genes <- function(expression, genotypes, windows, prior = NULL, learn = 50
   }
   shared$key <- rlang::hash(list(shared$prior, shared$arguments, shared$report, seed,
                                  shared$missing_x))
-  wanted <- control$only %||% names(genes)
-  new_mmash_genes(over_genes(wanted, shared, gene_result, "genes"), shared, call)
+  new_mmash_genes(all_results(control$only %||% names(genes), shared), shared, call)
+}
+
+# After an interrupt the genes that are not done are `stopped`; with none that is, it goes on up.
+all_results <- function(genes, shared) {
+  done <- over_genes(genes, shared, gene_result, "genes")
+  if (length(done) == 0 && length(genes) > 0) rlang::interrupt()
+  left <- genes[seq_along(genes) > length(done)]
+  c(done, lapply(left, function(gene) list(unit = failed_unit(gene, "stopped"))))
 }
 
 # What is wrong with an argument that all genes share is an error, not the status of each of them.
@@ -184,8 +193,8 @@ check_folder <- function(folder, fun) {
 
 # ---- one gene after the other, here or on workers -----------------------------------------------
 
-# task(item, common) of each gene, in their order. A worker is sent the one window it needs, or,
-# of a .bed file, nothing but its path.
+# task(item, common) of each gene, in their order, until there is an interrupt. A worker is sent the
+# one window it needs, or, of a .bed file, nothing but its path.
 over_genes <- function(genes, shared, task, label) {
   common <- shared[c("arguments", "prior", "seed", "missing_x", "report", "folder", "key")]
   if (shared$source$kind == "bed") common$source <- shared$source
@@ -197,9 +206,15 @@ over_genes <- function(genes, shared, task, label) {
     sent <<- sent + 1L
     gene_item(genes[sent], shared)
   }
-  if (is.null(shared$BPPARAM)) return(lapply(genes, function(gene) task(following(), common)))
-  with_library_paths(BiocParallel::bpiterate(following, task, common = common,
-                                             BPPARAM = shared$BPPARAM))
+  parts <- list()
+  collect <- function(part) parts <<- c(parts, list(part))
+  if (is.null(shared$BPPARAM)) {
+    tryCatch(while (!is.null(item <- following())) collect(task(item, common)),
+             interrupt = function(i) NULL)
+  } else {
+    stream_items(following, task, common, collect, shared$BPPARAM)
+  }
+  parts
 }
 
 gene_item <- function(gene, shared) {
@@ -233,10 +248,15 @@ window_genotypes <- function(source, at) {
   x
 }
 
-fit_gene <- function(item, x, common, ...) {
-  quietly(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
-                           list(missing_x = common$missing_x, seed = common$seed, threads = 1,
-                                verbose = FALSE, ...))))
+# An interrupt of a gene's fit is one of all genes; a worker, which heeds the stop sign, only ends.
+fit_gene <- function(item, x, common, stop_sign) {
+  common$arguments$control$stop_sign <- stop_sign
+  fit <- quietly(do.call(mmash, c(list(x, item$y, prior = common$prior), common$arguments,
+                                  list(missing_x = common$missing_x, seed = common$seed,
+                                       threads = 1, verbose = FALSE,
+                                       update = learned_of_gene(common)))))
+  if (fit$convergence$status == "interrupted" && is.null(stop_sign)) rlang::interrupt()
+  fit
 }
 
 # ---- shared weights -----------------------------------------------------------------------------
@@ -314,6 +334,7 @@ evaluate_weights <- function(weights, starts, prior, genes, shared, label) {
   shared$prior$weights <- weights
   shared$starts <- starts
   parts <- over_genes(genes, shared, gene_counts, label)
+  if (length(parts) < length(genes)) rlang::interrupt()
   fitted <- Filter(Negate(is.null), parts)
   out <- list(bound = -Inf, weights = weights, plain = weights,
               starts = stats::setNames(lapply(parts, `[[`, "start"), genes))
@@ -363,13 +384,13 @@ pooled_prior <- function(shared, genes, fun) {
 
 # How many variants of a gene belong to each component, in expectation, and its bound; NULL when
 # it cannot be fitted.
-gene_counts <- function(item, common) {
+gene_counts <- function(item, common, stop_sign = NULL) {
   tryCatch({
     if (!is.null(item$start)) {
       common$arguments$control <- utils::modifyList(common$arguments$control,
                                                     list(start = item$start))
     }
-    fit <- fit_gene(item, item_genotypes(item, common), common, update = learned_of_gene(common))
+    fit <- fit_gene(item, item_genotypes(item, common), common, stop_sign)
     list(alpha = fit$state$progress$memory$alpha, bound = utils::tail(fit$objective$value, 1),
          start = list(coef = unname(fit$posterior$mean),
                       residual = unname(fit$estimate$residual_covariance)))
@@ -383,7 +404,7 @@ learned_of_gene <- function(common) {
 
 # ---- one gene -----------------------------------------------------------------------------------
 
-gene_result <- function(item, common) {
+gene_result <- function(item, common, stop_sign = NULL) {
   gene <- item$gene
   file <- NULL
   out <- tryCatch({
@@ -391,7 +412,8 @@ gene_result <- function(item, common) {
     file <- gene_file(item, x, common)
     kept <- read_result(file)
     if (!is.null(kept)) return(kept)
-    fit <- fit_gene(item, x, common, update = learned_of_gene(common))
+    fit <- fit_gene(item, x, common, stop_sign)
+    if (fit$convergence$status == "interrupted") file <- NULL # to be done again
     sets <- credible_sets_or_none(fit)
     list(unit = gene_unit(gene, fit, sets), results = gene_table(gene, fit, sets, common$report),
          sets = cbind(data.frame(gene = rep(gene, nrow(sets))), sets))

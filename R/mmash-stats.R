@@ -63,7 +63,8 @@ suff_stats <- function(XtX, XtY, YtY, n, x_means = NULL, y_means = NULL,
   XtY <- check_block(XtY, p, NULL, fun, "XtY")
   YtY <- check_symmetric(YtY, ncol(XtY), fun, "YtY")
   YtY <- in_order(YtY, colnames(XtY), fun, "YtY")
-  means <- check_means(x_means, y_means, dim(XtY), fun)
+  means <- check_means(x_means, y_means, dim(XtY),
+                       list(rownames(XtY) %||% rownames(XtX), colnames(XtY)), fun)
   x_means <- means$x
   y_means <- means$y
   raw <- may_be_raw(XtX, XtY, YtY, n, x_means, y_means)
@@ -233,7 +234,7 @@ summary_stats <- function(bhat = NULL, shat = NULL, z = NULL, ld, n, cov_y, x_me
   d <- rowMeans(matrix(squares, p))
   XtX <- ld * tcrossprod(sqrt(d))
   check_ld_fits(ld, estimates, d, cov_y, n, fun)
-  means <- check_means(x_means, y_means, dim(estimates), fun)
+  means <- check_means(x_means, y_means, dim(estimates), dimnames(estimates), fun)
   new_suff_stats(XtX, d * estimates, (n - 1) * cov_y, n, means$x, means$y, !is.null(z))
 }
 
@@ -243,20 +244,32 @@ check_samples <- function(n, least, fun) {
   n
 }
 
-# Of the variants and of the conditions: both or none, which is 0.
-check_means <- function(x_means, y_means, sizes, fun) {
+# Of the variants and of the conditions: both or none, which is 0. Where both sides have names these
+# say which is which.
+check_means <- function(x_means, y_means, sizes, labels, fun) {
   if (is.null(x_means) != is.null(y_means)) {
     abort_arg(fun, if (is.null(x_means)) "x_means" else "y_means",
               "given where the other means are", "NULL")
   }
-  numbers <- function(x, size, arg) {
+  numbers <- function(x, i, arg) {
+    size <- sizes[i]
     if (is.null(x)) return(numeric(size))
     if (!is.numeric(x) || length(x) != size || !all(is.finite(x))) {
       abort_arg(fun, arg, sprintf("%d finite numbers", size), not_finite(x) %||% describe_value(x))
     }
-    as.double(x)
+    as.double(means_in_order(x, labels[[i]], fun, arg))
   }
-  list(x = numbers(x_means, sizes[1], "x_means"), y = numbers(y_means, sizes[2], "y_means"))
+  list(x = numbers(x_means, 1, "x_means"), y = numbers(y_means, 2, "y_means"))
+}
+
+means_in_order <- function(x, labels, fun, arg) {
+  if (is.null(names(x)) || is.null(labels) || identical(names(x), labels)) return(x)
+  at <- match(labels, names(x))
+  if (anyNA(at) || anyDuplicated(names(x))) {
+    abort_arg(fun, arg, paste("named as", toString(labels, width = 60)),
+              toString(names(x), width = 60), "unname(), if their order is that one")
+  }
+  x[at]
 }
 
 # A matrix of numbers, whatever the form; rows and columns that are not known yet are NULL.

@@ -264,13 +264,38 @@ cwm_choose <- function(input, spec, call) {
 
 # One after another until one of them is stopped, or on the workers of BPPARAM.
 cwm_candidates <- function(grid, input, spec, call) {
-  one <- function(i) cwm_candidate(input, spec, call, grid$k[i], grid$covariance[i])
-  fits <- if (!is.null(spec$BPPARAM)) map_items(seq_len(nrow(grid)), one, spec$BPPARAM)
+  all <- list(grid = grid, input = input, spec = spec, call = call)
+  fits <- if (!is.null(spec$BPPARAM)) cwm_candidates_there(all, spec$BPPARAM)
   while (length(fits) < nrow(grid) && !cwm_any_stopped(fits)) {
-    fits <- c(fits, list(one(length(fits) + 1)))
+    fits <- c(fits, list(cwm_candidate_of(length(fits) + 1, all)))
   }
   if (spec$method != "em" || cwm_any_stopped(fits)) return(fits)
   cwm_never_worse(fits, grid, input, spec, call)
+}
+
+# After an interrupt the candidates that are not back count as interrupted: the first of them is
+# begun here, in no time, to say so.
+cwm_candidates_there <- function(all, BPPARAM) {
+  all$spec["BPPARAM"] <- list(NULL)
+  sent <- 0
+  fits <- list()
+  following <- function() if (sent < nrow(all$grid)) sent <<- sent + 1
+  collect <- function(fit) fits <<- c(fits, list(fit))
+  whole <- stream_items(following, cwm_candidate_of, all, collect, BPPARAM)
+  if (whole || length(fits) == nrow(all$grid)) return(fits)
+  all$spec$deadline <- 0
+  next_one <- cwm_candidate_of(length(fits) + 1, all)
+  next_one$convergence$status <- "interrupted"
+  c(fits, list(next_one))
+}
+
+# Candidate i, here or in a worker; common: the grid of all, input, spec, call.
+cwm_candidate_of <- function(i, common, stop_sign = NULL) {
+  common$spec$control$stop_sign <- stop_sign
+  fit <- cwm_candidate(common$input, common$spec, common$call, common$grid$k[i],
+                       common$grid$covariance[i])
+  fit$control$stop_sign <- NULL
+  fit
 }
 
 cwm_any_stopped <- function(fits) {

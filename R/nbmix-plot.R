@@ -9,6 +9,8 @@
 #'
 #' @param object A fit by [nbmix()].
 #' @param type Which plot.
+#' @param data The counts, for a gene out of so many that the fit keeps none, where its call no
+#'   longer finds them.
 #' @param bins Bars at most. Default 60; neighbouring counts share one when there are more.
 #' @param ... Not used.
 #' @return A ggplot object.
@@ -18,12 +20,16 @@
 #' autoplot(fit)
 #' autoplot(fit, type = "rootogram")
 #' @export
-autoplot.nbmix <- function(object, type = NULL, bins = 60, ...) {
+autoplot.nbmix <- function(object, type = NULL, bins = 60, data = NULL, ...) {
   no_more("autoplot", ...)
   types <- if (holds_units(object)) "genes" else c("histogram", "rootogram", "trace")
   type <- check_choice(type %||% types[1], types, "autoplot", "type")
   bins <- check_count(bins, "autoplot", "bins")
   if (length(object$estimate[[1]]) == 0) abort("autoplot", "the gene was not fitted")
+  if (type %in% c("histogram", "rootogram") && is.null(object$histogram)) {
+    counts <- nbmix_training_counts(object, data, "autoplot", parent.frame())
+    object$histogram <- nbmix_histogram(counts)
+  }
   switch(type, genes = nbmix_plot_genes(object), trace = autoplot.mixology_fit(object),
          histogram = nbmix_plot_histogram(object, bins),
          rootogram = nbmix_plot_rootogram(object, bins))
@@ -32,12 +38,11 @@ autoplot.nbmix <- function(object, type = NULL, bins = 60, ...) {
 # Bins of neighbouring counts, how many cells fall into each, and how many each component expects.
 nbmix_mass <- function(fit, bins) {
   seen <- fit$histogram
-  top <- if (is.null(seen)) ceiling(3 * max(fit$estimate$mean) + 5) else max(seen$count)
+  top <- max(seen$count)
   width <- max(1, ceiling((top + 1) / bins))
   lower <- seq(0, top, by = width)
-  observed <- if (is.null(seen)) NA_real_ else
-    as.vector(tapply(seen$cells, factor(findInterval(seen$count, lower), seq_along(lower)), sum,
-                     default = 0))
+  bin <- factor(findInterval(seen$count, lower), seq_along(lower))
+  observed <- as.vector(tapply(seen$cells, bin, sum, default = 0))
   # Size factors by their quantiles: the curve is for the eye.
   s <- fit$size_factors
   if (length(s) > 200) s <- stats::quantile(s, (seq_len(200) - 0.5) / 200, names = FALSE)
@@ -58,11 +63,9 @@ nbmix_plot_histogram <- function(fit, bins) {
   curve <- data.frame(at = rep(mass$bins$at, parts), cells = as.vector(mass$expected),
                       component = factor(rep(seq_len(parts), each = nrow(mass$bins))))
   out <- ggplot2::ggplot(mass$bins, ggplot2::aes(.data$at))
-  if (!anyNA(mass$bins$observed)) {
-    out <- out + ggplot2::geom_col(ggplot2::aes(y = .data$observed), width = 0.9 * mass$width,
-                                   fill = "grey80")
-  }
-  out + ggplot2::geom_line(data = curve, ggplot2::aes(y = .data$cells, colour = .data$component)) +
+  out + ggplot2::geom_col(ggplot2::aes(y = .data$observed), width = 0.9 * mass$width,
+                          fill = "grey80") +
+    ggplot2::geom_line(data = curve, ggplot2::aes(y = .data$cells, colour = .data$component)) +
     ggplot2::geom_point(data = curve, ggplot2::aes(y = .data$cells, colour = .data$component),
                         size = 0.8) +
     ggplot2::scale_colour_manual(values = palette_of(parts)) +
@@ -72,9 +75,6 @@ nbmix_plot_histogram <- function(fit, bins) {
 
 nbmix_plot_rootogram <- function(fit, bins) {
   mass <- nbmix_mass(fit, bins)
-  if (anyNA(mass$bins$observed)) {
-    abort("autoplot", "a rootogram needs the observed counts, which this fit does not keep")
-  }
   at <- data.frame(at = mass$bins$at, top = sqrt(rowSums(mass$expected)))
   at$bottom <- at$top - sqrt(mass$bins$observed)
   half <- 0.45 * mass$width

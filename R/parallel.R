@@ -31,7 +31,8 @@ package_state <- new.env(parent = emptyenv())
 new_monitor <- function(label, control, verbose, total = NA) {
   endless <- is.null(control$iterations)
   list(
-    progress = if (verbose) if (endless) progress_spinner(label) else progress_bar(label, total),
+    progress = if (!is.null(control$stop_sign)) heeding(control$stop_sign) else
+      if (verbose) if (endless) progress_spinner(label) else progress_bar(label, total),
     time_limit = control$time_limit,
     pause_after = if (isTRUE(control$pauses)) checkpoint_seconds() else Inf
   )
@@ -147,31 +148,43 @@ on_workers <- function(work) {
   })
 }
 
+# Starts the workers of a back end for all that a call has for them, unless they are up already.
+# What it returns stops them again.
+start_back_end <- function(BPPARAM) {
+  ours <- methods::is(BPPARAM, "SnowParam") && !BiocParallel::bpisup(BPPARAM)
+  if (ours) with_library_paths(BiocParallel::bpstart(BPPARAM))
+  function() if (ours && BiocParallel::bpisup(BPPARAM)) BiocParallel::bpstop(BPPARAM)
+}
+
 # The items of `following()`, until it gives NULL, to the workers of BPPARAM as these ask for them:
 # fun(item, common, stop_sign) there, and here collect(result) in the order of the items. After an
 # interrupt what was collected is all there will be: the workers see it by a file, the stop sign,
 # and the back end is stopped, for results that nobody waits for are on their way. It is started
-# here, because a MulticoreParam() that starts itself would give them to whom uses it next.
+# here, because a MulticoreParam() that starts itself would give them to whom uses it next. TRUE
+# unless there was an interrupt.
 stream_items <- function(following, fun, common, collect, BPPARAM) {
   if (!methods::is(BPPARAM, "SnowParam")) { # nor a MulticoreParam, which is one
-    tryCatch(round_items(following, fun, common, collect, BPPARAM), interrupt = function(i) NULL)
-    return(invisible())
+    return(tryCatch(round_items(following, fun, common, collect, BPPARAM),
+                    interrupt = function(i) FALSE))
   }
   stop_sign <- tempfile("stop_")
   reduce <- function(before, result) {
     collect(result)
     before
   }
-  if (!BiocParallel::bpisup(BPPARAM)) on.exit(BiocParallel::bpstop(BPPARAM))
+  stop_back_end <- start_back_end(BPPARAM)
+  on.exit(stop_back_end())
   stream <- function() {
-    if (!BiocParallel::bpisup(BPPARAM)) BiocParallel::bpstart(BPPARAM)
     BiocParallel::bpiterate(following, fun, common = common, stop_sign = stop_sign, init = TRUE,
                             REDUCE = reduce, reduce.in.order = TRUE, BPPARAM = BPPARAM)
   }
-  tryCatch(withCallingHandlers(on_workers(stream()),
-                               interrupt = function(i) file.create(stop_sign)),
-           interrupt = function(i) BiocParallel::bpstop(BPPARAM))
-  invisible()
+  tryCatch({
+    withCallingHandlers(on_workers(stream()), interrupt = function(i) file.create(stop_sign))
+    TRUE
+  }, interrupt = function(i) {
+    BiocParallel::bpstop(BPPARAM)
+    FALSE
+  })
 }
 
 # The same for back ends that hand out jobs, such as those of a cluster, or cannot iterate: rounds
@@ -184,7 +197,7 @@ round_items <- function(following, fun, common, collect, BPPARAM) {
       if (is.null(item)) break
       items <- c(items, list(item))
     }
-    if (length(items) == 0) break
+    if (length(items) == 0) return(TRUE)
     lapply(map_items(items, fun, BPPARAM, common = common), collect)
   }
 }

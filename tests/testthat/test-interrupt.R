@@ -16,11 +16,11 @@ interrupted_run <- function(body) {
   pid <- as.integer(system(sprintf("'%s' --vanilla '%s' >'%s' 2>&1 & echo $!",
                                    file.path(R.home("bin"), "Rscript"), script, log),
                            intern = TRUE))
-  wait_for(ready, 60)
+  wait_for(ready, 240)
   Sys.sleep(1.5)
   sent <- as.numeric(Sys.time())
   tools::pskill(pid, tools::SIGINT)
-  wait_for(out, 60)
+  wait_for(out, 240)
   Sys.sleep(0.2)
   c(readRDS(out), list(sent = sent))
 }

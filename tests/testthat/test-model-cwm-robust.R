@@ -475,3 +475,14 @@ test_that("arguments of lm() that cwm() lacks are refused with what to do instea
   expect_error(cwm(y ~ x1, d, NULL, 2, "VVV", "free", "em", NULL, "fail", TRUE, NULL, 1, 1, FALSE,
                    NULL, 7), "unnamed argument")
 })
+
+test_that("candidates on workers are those of this process", {
+  skip_if_not_installed("BiocParallel")
+  d <- simulate_cwm_forum(400)$data
+  choose <- function(...) cwm(y ~ x1 + x2, d, k = 1:3, covariance = c("VVV", "EII"), seed = 1, ...)
+  here <- choose()
+  there <- choose(BPPARAM = BiocParallel::MulticoreParam(2))
+  expect_identical(there$estimate, here$estimate)
+  expect_identical(there$candidates$BIC, here$candidates$BIC)
+  expect_null(there$control$stop_sign)
+})

@@ -244,3 +244,26 @@ test_that("an experiment chooses its conditions and takes the results", {
   expect_identical(SummarizedExperiment::rowData(out)$mmash_sets, glance(found)$sets)
   expect_identical(S4Vectors::metadata(out)$mmash_effects, tidy(found))
 })
+
+test_that("an interrupt of one gene is one of all, and none that was cut short is kept", {
+  skip_on_os("windows")
+  set.seed(1)
+  d <- simulate_mmash(400, 300, conditions = 5, causal = 3, pve = .3, x_correlation = .8,
+                      genotypes = TRUE)
+  genes <- stats::setNames(rep(list(d$y), 200), paste0("g", 1:200))
+  windows <- stats::setNames(rep(list(1:300), 200), names(genes))
+  prior <- mash_prior(d$y, X = d$x)
+  folder <- tempfile()
+  all <- function(n) {
+    mmash_genes(genes[1:n], d$x, windows[1:n], prior = prior, learn = 0, seed = 1, folder = folder)
+  }
+  system(sprintf("(sleep 1; kill -INT %d) &", Sys.getpid()))
+  began <- proc.time()[["elapsed"]]
+  found <- tryCatch(all(200), interrupt = function(i) NULL) # a slow machine has no gene by then
+  if (!is.null(found)) {
+    done <- sum(glance(found)$status == "ok")
+    expect_lt(done, 200)
+    expect_identical(glance(found)$status, rep(c("ok", "stopped"), c(done, 200 - done)))
+  }
+  expect_identical(unique(glance(all(20))$status), "ok")
+})

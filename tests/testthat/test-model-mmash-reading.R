@@ -235,3 +235,16 @@ test_that("settings that say nothing are refused", {
   expect_error(confint(fit, "zz"), "'parm' must be")
   expect_error(confint(fit, level = 2), "'level' must be")
 })
+
+test_that("means of sufficient statistics are those of their names", {
+  set.seed(9)
+  x <- matrix(rbinom(2400, 2, .3), 120, dimnames = list(NULL, paste0("rs", 1:20)))
+  y <- cbind(a = x[, 2] + rnorm(120) + 5, b = rnorm(120) - 3, c = rnorm(120) + 10)
+  stats <- function(x_order, y_order) {
+    suff_stats(crossprod(x), crossprod(x, y), crossprod(y), 120, colMeans(x)[x_order],
+               colMeans(y)[y_order], centered = FALSE)
+  }
+  expect_identical(stats(20:1, c("c", "a", "b")), stats(1:20, 1:3))
+  expect_error(suff_stats(crossprod(x), crossprod(x, y), crossprod(y), 120, colMeans(x),
+                          c(a = 5, b = -3, d = 10)), "'y_means' must be named as a, b, c")
+})

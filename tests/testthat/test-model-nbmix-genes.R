@@ -201,3 +201,19 @@ test_that("every kind of back end is handed all items, and what comes back keeps
     expect_equal(got, 2 * 1:11)
   }
 })
+
+test_that("one of many genes is drawn with its counts, which its call finds or the user gives", {
+  set.seed(2)
+  x <- matrix(rnbinom(300 * 2000, 1, mu = 3), 300, dimnames = list(paste0("g", 1:300), NULL))
+  fit <- nbmix(x, k = 1, seed = 1)
+  one <- fit[["g3"]]
+  expect_null(one$histogram)
+  for (type in c("histogram", "rootogram")) {
+    expect_s3_class(autoplot(one, type = type), "ggplot")
+  }
+  bars <- autoplot(one, data = x["g3", ])$data
+  expect_equal(sum(bars$observed), 2000)
+  expect_error(autoplot(one, data = x["g4", ]), "'data' must be the 2000 counts of gene g3")
+  expect_error(clusters(one), "predict\\(fit, type = \"cluster\"\\)")
+  expect_error(responsibilities(one), "predict\\(fit, type = \"prob\"\\)")
+})

@@ -247,3 +247,13 @@ test_that("the default starts find small outer clusters", {
   expect_gt(best(10 * precip, 3), -430.532)
   expect_gt(best(islands, 4), -290.35)
 })
+
+test_that("a component of zeros and the point mass share a weight that the data do not part", {
+  set.seed(9)
+  y <- ifelse(rbinom(2000, 1, .5) == 1, 0, rpois(2000, 6))
+  table <- tidy(nbmix(y, k = 2, zero_inflated = TRUE, seed = 1))
+  weights <- table[table$term == "weight", ]
+  means <- table$estimate[table$term == "mean"]
+  expect_true(all(is.na(weights$std.error[means < 1e-3])))
+  expect_lt(weights$std.error[means > 1], .02)
+})
