@@ -36,7 +36,7 @@
 #'   was stopped, however that happened. Default: nothing is kept.
 #' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
 #' @param BPPARAM A BiocParallel back end over the genes; `NULL` (default): one after the other. The
-#'   answer does not depend on it.
+#'   answer does not depend on it. After an interrupt the genes that are not done are `stopped`.
 #' @param verbose Show progress? Default `interactive()`.
 #' @return An object of class `mmash_genes`: `tidy()` gives one row per gene, variant and condition
 #'   reported (`gene, variant, condition, term, estimate, std.error, prob_positive, prob_negative,

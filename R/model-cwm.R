@@ -92,6 +92,7 @@
 #' @param threads Threads; results do not depend on them. Default 2; see `?control`.
 #' @param verbose Show progress? Default in interactive use.
 #' @param BPPARAM A BiocParallel parameter object: candidates of `k` and `covariance` in parallel.
+#'   After an interrupt those that are back from the workers are kept.
 #' @param y Responses, a vector or matrix (matrix interface). `NULL`: no response.
 #' @param response For a SummarizedExperiment: names of columns of `colData` or of rows (genes) of
 #'   the assay. `NULL`: no response.

@@ -66,8 +66,8 @@
 #' @param seed Whole number that fixes every random choice. Default: drawn from R's generator.
 #' @param threads Threads; results do not depend on it. Default 2.
 #' @param verbose Show progress of long fits? Default in interactive use.
-#' @param BPPARAM A BiocParallel back end over blocks of genes, any but `DoparParam()`; `NULL`
-#'   (default) or `SerialParam()` for threads alone. After an interrupt the blocks that are back
+#' @param BPPARAM A BiocParallel back end over blocks of genes; `NULL` (default) or
+#'   `SerialParam()` for threads alone. After an interrupt the blocks that are back
 #'   from the workers are kept; the genes of the others, those being fitted included, are `stopped`.
 #'   Workers on this machine then end within a second, others when their block is done.
 #' @param assay Name of the assay of an experiment. Default `"counts"`, else the only one.
