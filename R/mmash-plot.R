@@ -69,8 +69,10 @@ mmash_plot_weights <- function(fit) {
   ggplot2::ggplot(weight_table(fit), ggplot2::aes(.data$scale, .data$matrix,
                                                   fill = .data$weight)) +
     ggplot2::geom_tile(colour = "white") +
-    ggplot2::scale_fill_gradient(low = "grey95", high = palette_of(1)) +
-    ggplot2::scale_x_discrete(guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_fill_gradient(low = "grey95", high = palette_of(1),
+                                 guide = ggplot2::guide_colourbar(barwidth = 12)) +
+    ggplot2::scale_x_discrete(labels = function(x) signif(as.numeric(x), 2),
+                              guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::labs(x = "prior standard deviation", y = NULL, title = title) +
     theme_mixology()
 }
