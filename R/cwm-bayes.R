@@ -15,7 +15,7 @@ cwm_bayes_input <- function(input, spec, covariance) {
 # ---- variational ------------------------------------------------------------
 
 cwm_run_vb <- function(input, spec, k, covariance) {
-  monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
+  monitor <- new_monitor("cwm", spec$control, spec$verbose)
   raw <- cwm_fit_vb(cwm_bayes_input(input, spec, covariance), k, spec$control, spec$seed,
                     spec$threads, monitor)
   q <- cwm_split_posterior(raw$posterior, k)

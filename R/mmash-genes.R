@@ -199,13 +199,10 @@ over_genes <- function(genes, shared, task, label) {
   common <- shared[c("arguments", "prior", "seed", "missing_x", "report", "folder", "key")]
   if (shared$source$kind == "bed") common$source <- shared$source
   bar <- if (shared$verbose) progress_bar(label, length(genes))
-  sent <- 0L
-  following <- function() {
-    if (sent >= length(genes)) return(NULL)
-    if (!is.null(bar)) bar(sent, length(genes), NA)
-    sent <<- sent + 1L
-    gene_item(genes[sent], shared)
-  }
+  following <- one_by_one(seq_along(genes), function(g) {
+    if (!is.null(bar)) bar(g - 1, length(genes), NA)
+    gene_item(genes[g], shared)
+  })
   parts <- list()
   collect <- function(part) parts <<- c(parts, list(part))
   if (is.null(shared$BPPARAM)) {

@@ -278,12 +278,10 @@ cwm_candidates <- function(grid, input, spec, call) {
 # begun here, in no time, to say so.
 cwm_candidates_there <- function(all, BPPARAM) {
   all$spec["BPPARAM"] <- list(NULL)
-  sent <- 0
   fits <- list()
-  following <- function() if (sent < nrow(all$grid)) sent <<- sent + 1
   collect <- function(fit) fits <<- c(fits, list(fit))
-  whole <- stream_items(following, cwm_candidate_of, all, collect, BPPARAM)
-  if (whole || length(fits) == nrow(all$grid)) return(fits)
+  stream_items(one_by_one(seq_len(nrow(all$grid))), cwm_candidate_of, all, collect, BPPARAM)
+  if (length(fits) == nrow(all$grid)) return(fits)
   all$spec$deadline <- 0
   next_one <- cwm_candidate_of(length(fits) + 1, all)
   next_one$convergence$status <- "interrupted"
@@ -411,7 +409,7 @@ cwm_core_input <- function(input, spec, covariance) {
 }
 
 cwm_run_em <- function(input, spec, k, covariance) {
-  monitor <- new_monitor("cwm", spec$control, spec$verbose, spec$control$max_iterations)
+  monitor <- new_monitor("cwm", spec$control, spec$verbose)
   raw <- cwm_fit_em(cwm_core_input(input, spec, covariance), k, spec$noise == "equal",
                     spec$control, spec$seed, spec$threads, spec$std_errors, monitor)
   raw$df <- cwm_df(k, ncol(input$x), ncol(input$w), ncol(input$y), covariance, spec$noise)

@@ -397,7 +397,7 @@ mmash_run <- function(inputs) {
 }
 
 mmash_ascent <- function(inputs, start) {
-  monitor <- new_monitor("mmash", inputs$control, inputs$verbose, inputs$control$max_iterations)
+  monitor <- new_monitor("mmash", inputs$control, inputs$verbose)
   clock <- stopwatch()
   out <- mmash_fit(inputs$input, inputs$core, start, mmash_core_settings(inputs), inputs$control,
                    monitor, inputs$threads)

@@ -343,7 +343,7 @@ nbmix_one <- function(inputs, data, call) {
   source <- inputs$source
   if (inputs$method == "gibbs") return(nbmix_bayes_one(inputs, data, call))
   rows <- source$read(1L, 1L)
-  monitor <- new_monitor("nbmix", inputs$control, inputs$verbose, inputs$control$max_iterations)
+  monitor <- new_monitor("nbmix", inputs$control, inputs$verbose)
   engine <- if (inputs$method == "em") nbmix_engine_block else nbmix_vb_block
   out <- engine(inputs, rows, 1, monitor, inputs$threads)
   nbmix_one_fit(out, inputs, nbmix_describe_gene(data, source, rows), call,

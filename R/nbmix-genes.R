@@ -102,19 +102,16 @@ nbmix_run_there <- function(inputs, blocks, done, save) {
   common$BPPARAM <- NULL
   if (is.null(inputs$source$stored)) common$source[c("read", "totals")] <- NULL
   item <- function(b) nbmix_block_item(inputs$source, blocks$first[b], blocks$last[b], run)
-  sent <- length(done)
-  following <- function() {
-    if (sent == nrow(blocks)) return(NULL)
-    sent <<- sent + 1L
-    item(sent)
-  }
+  left <- setdiff(seq_len(nrow(blocks)), seq_along(done))
   collect <- function(piece) {
     done <<- c(done, list(piece))
     if (!is.null(run$bar)) run$bar(blocks$last[length(done)], run$units, NA)
     if (any(piece$status %in% c("stopped", "not_read"))) run$stop()
     if (run$going()) save(done)
   }
-  if (sent < nrow(blocks)) stream_items(following, nbmix_work, common, collect, inputs$BPPARAM)
+  if (length(left) > 0) {
+    stream_items(one_by_one(left, item), nbmix_work, common, collect, inputs$BPPARAM)
+  }
   run$stop()
   lost <- setdiff(seq_len(nrow(blocks)), seq_along(done))
   c(done, lapply(lost, function(b) nbmix_work(item(b), common)))
@@ -130,8 +127,8 @@ nbmix_work <- function(item, common, stop_sign = NULL) {
   run <- block_run("nbmix", common$source$genes, left, FALSE)
   rows <- item$rows %||% nbmix_read(common$source, item$first, item$last, run$going())
   if (!is.null(rows$fault)) run$stop()
+  common$control$stop_sign <- stop_sign
   monitor <- block_monitor(run, item$first, item$last, common$control)
-  if (!is.null(stop_sign)) monitor["progress"] <- list(heeding(stop_sign))
   nbmix_run_block(common, rows, item$first, monitor, 1L, rows$fault)
 }
 

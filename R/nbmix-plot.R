@@ -62,9 +62,9 @@ nbmix_plot_histogram <- function(fit, bins) {
   parts <- ncol(mass$expected)
   curve <- data.frame(at = rep(mass$bins$at, parts), cells = as.vector(mass$expected),
                       component = factor(rep(seq_len(parts), each = nrow(mass$bins))))
-  out <- ggplot2::ggplot(mass$bins, ggplot2::aes(.data$at))
-  out + ggplot2::geom_col(ggplot2::aes(y = .data$observed), width = 0.9 * mass$width,
-                          fill = "grey80") +
+  ggplot2::ggplot(mass$bins, ggplot2::aes(.data$at)) +
+    ggplot2::geom_col(ggplot2::aes(y = .data$observed), width = 0.9 * mass$width,
+                      fill = "grey80") +
     ggplot2::geom_line(data = curve, ggplot2::aes(y = .data$cells, colour = .data$component)) +
     ggplot2::geom_point(data = curve, ggplot2::aes(y = .data$cells, colour = .data$component),
                         size = 0.8) +

@@ -156,16 +156,25 @@ start_back_end <- function(BPPARAM) {
   function() if (ours && BiocParallel::bpisup(BPPARAM)) BiocParallel::bpstop(BPPARAM)
 }
 
+# A function that gives make() of the first item, of the second, ..., and then NULL.
+one_by_one <- function(items, make = identity) {
+  sent <- 0L
+  function() {
+    if (sent == length(items)) return(NULL)
+    sent <<- sent + 1L
+    make(items[[sent]])
+  }
+}
+
 # The items of `following()`, until it gives NULL, to the workers of BPPARAM as these ask for them:
 # fun(item, common, stop_sign) there, and here collect(result) in the order of the items. After an
 # interrupt what was collected is all there will be: the workers see it by a file, the stop sign,
 # and the back end is stopped, for results that nobody waits for are on their way. It is started
-# here, because a MulticoreParam() that starts itself would give them to whom uses it next. TRUE
-# unless there was an interrupt.
+# here, because a MulticoreParam() that starts itself would give them to whom uses it next.
 stream_items <- function(following, fun, common, collect, BPPARAM) {
   if (!methods::is(BPPARAM, "SnowParam")) { # nor a MulticoreParam, which is one
-    return(tryCatch(round_items(following, fun, common, collect, BPPARAM),
-                    interrupt = function(i) FALSE))
+    tryCatch(round_items(following, fun, common, collect, BPPARAM), interrupt = function(i) NULL)
+    return(invisible())
   }
   stop_sign <- tempfile("stop_")
   reduce <- function(before, result) {
@@ -178,13 +187,10 @@ stream_items <- function(following, fun, common, collect, BPPARAM) {
     BiocParallel::bpiterate(following, fun, common = common, stop_sign = stop_sign, init = TRUE,
                             REDUCE = reduce, reduce.in.order = TRUE, BPPARAM = BPPARAM)
   }
-  tryCatch({
-    withCallingHandlers(on_workers(stream()), interrupt = function(i) file.create(stop_sign))
-    TRUE
-  }, interrupt = function(i) {
-    BiocParallel::bpstop(BPPARAM)
-    FALSE
-  })
+  tryCatch(withCallingHandlers(on_workers(stream()),
+                               interrupt = function(i) file.create(stop_sign)),
+           interrupt = function(i) BiocParallel::bpstop(BPPARAM))
+  invisible()
 }
 
 # The same for back ends that hand out jobs, such as those of a cluster, or cannot iterate: rounds
@@ -197,7 +203,7 @@ round_items <- function(following, fun, common, collect, BPPARAM) {
       if (is.null(item)) break
       items <- c(items, list(item))
     }
-    if (length(items) == 0) return(TRUE)
+    if (length(items) == 0) return(invisible())
     lapply(map_items(items, fun, BPPARAM, common = common), collect)
   }
 }

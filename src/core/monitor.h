@@ -24,9 +24,6 @@ class Monitor {
   // Progress of a batch of independent tasks.
   virtual Action tick_batch(double /*done*/, double /*total*/) { return answer(); }
 
-  // May tick() answer `pause`? An engine whose places to pause cost time asks.
-  virtual bool pauses() const { return false; }
-
   bool stopped() const noexcept { return reason() != StopReason::none; }
   StopReason reason() const noexcept { return reason_.load(std::memory_order_relaxed); }
 

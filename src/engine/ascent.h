@@ -54,7 +54,8 @@ constexpr double kFallTolerance = 1e-9;
 // that differ by no more than this are as high as each other, so that rounding decides nothing.
 constexpr double kTie = 1e-13;
 
-// A step of the model's own that lowers the objective is tried again at a quarter of its length, this often.
+// A step of the model's own that lowers the objective is tried again at a quarter of its length, this
+// often.
 constexpr int kStepTrials = 3;
 // When all of them did, the next ones begin this much shorter, down to the shortest, which is
 // followed by the whole step; one that rises takes it back. A curved valley needs short steps.

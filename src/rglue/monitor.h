@@ -44,8 +44,6 @@ class RMonitor : public Monitor {
     return answer();
   }
 
-  bool pauses() const override { return pause_after_ < HUGE_VAL; }
-
  private:
   using Clock = std::chrono::steady_clock;
 

@@ -159,7 +159,6 @@ class PauseAt : public Monitor {
   Action tick(int iteration, double) override {
     return iteration >= at_ ? Action::pause : Action::proceed;
   }
-  bool pauses() const override { return true; }
 
  private:
   const int at_;
